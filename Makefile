@@ -1,0 +1,34 @@
+# Two commands for a newcomer: `make run` and `make test`. CI calls the same.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+run: .venv/run  ## the dashboard on http://127.0.0.1:3000
+	@exec $(PY) -m dashboard_rt serve
+
+test: .venv/dev  ## every test, with real servers, clients and browsers
+	@scripts/setup-services
+	@scripts/setup-node
+	$(PY) -m pytest
+
+check: .venv/dev  ## ruff and mypy
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(PY) -m mypy tests
+
+bench: .venv/dev  ## about a minute: SSE and cable side by side
+	@exec $(PY) -m bench quick
+
+.venv/run: requirements.txt pyproject.toml
+	@scripts/setup-venv run
+
+.venv/dev: requirements.txt requirements-dev.txt pyproject.toml
+	@scripts/setup-venv dev
+
+.DEFAULT:
+	@echo "There is no 'make $@'. There is:" >&2; $(MAKE) -s help >&2; exit 2
+
+.PHONY: help run test check bench
