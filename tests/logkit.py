@@ -1,0 +1,59 @@
+"""What the tests of the log share: a log in a temporary directory, and numbered updates to put into it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from dashboard_rt.db import Database
+from dashboard_rt.eventlog import EventLog
+from dashboard_rt.types import Append, Kind, Update
+
+STREAMS: Mapping[str, Kind] = {"a": Kind.LOG, "b": Kind.STATE}
+
+
+class Opened(NamedTuple):
+    """A log and its database."""
+
+    db: Database
+    log: EventLog
+
+
+def url(directory: Path) -> str:
+    """The same database for everybody who has the same directory."""
+    return f"sqlite:///{directory / 'test.db'}"
+
+
+@asynccontextmanager
+async def opened(directory: Path, streams: Mapping[str, Kind] = STREAMS) -> AsyncIterator[Opened]:
+    """A log of its own connections, as another process would have."""
+    db = Database(url(directory))
+    await db.connect()
+    try:
+        log = EventLog(db, streams)
+        await log.open()
+        yield Opened(db, log)
+    finally:
+        await db.disconnect()
+
+
+def texts(*numbers: int) -> tuple[str, ...]:
+    """Updates that say which they are."""
+    return tuple(f'{{"n":{number}}}' for number in numbers)
+
+
+async def fill(log: EventLog, stream: str, count: int) -> None:
+    """Append updates 1..count, each the text of its id."""
+    await log.append([Append(stream, texts(*range(1, count + 1)))])
+
+
+async def everything(log: EventLog, stream: str) -> list[Update]:
+    """The whole log of a stream."""
+    return await log.after(stream, 0, 1_000_000)
+
+
+def ids(updates: Sequence[Update]) -> list[int]:
+    """Only the ids."""
+    return [update.id for update in updates]
