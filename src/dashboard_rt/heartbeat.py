@@ -1,0 +1,73 @@
+"""The one timer of a process: its wheels turn in small steps, so that heartbeats never fall into one loop turn.
+
+Who sits in a wheel and what a heartbeat looks like is not its business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+SLICES = 20  # at least this many steps to an interval: 16,000 clients at once would stall the loop
+
+
+Beats = TypeVar("Beats")
+
+
+class Wheel(Generic[Beats]):
+    """Clients in slots; each turn of the timer serves one slot, each client once per interval."""
+
+    __slots__ = ("_at", "_next", "_slots", "steps")
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self._slots: list[set[Beats]] = [set() for _ in range(steps)]
+        self._at = 0
+        self._next = 0
+
+    def add(self, client: Beats) -> int:
+        """Take a client in; returns its slot, to be handed back to `remove`."""
+        self._next = (self._next + 1) % self.steps
+        self._slots[self._next].add(client)
+        return self._next
+
+    def remove(self, client: Beats, slot: int) -> None:
+        """Let a client go."""
+        self._slots[slot].discard(client)
+
+    def __iter__(self) -> Iterator[Beats]:
+        for slot in self._slots:
+            yield from slot
+
+    def turn(self) -> list[Beats]:
+        """Go on to the next slot; whoever sits there is due."""
+        self._at = (self._at + 1) % self.steps
+        return list(self._slots[self._at])
+
+
+class Timer:
+    """Calls `on_tick(late)` every `period` seconds; `late` is how late the loop was, in seconds.
+
+    Ticks that the loop slept through are not made up for: heartbeats in a bunch help nobody.
+    """
+
+    __slots__ = ("_due", "_handle", "_loop", "_on_tick", "_period")
+
+    def __init__(self, period: float, on_tick: Callable[[float], None]) -> None:
+        self._period = period
+        self._on_tick = on_tick
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + period
+        self._handle = self._loop.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        late = now - self._due
+        self._due = max(self._due + self._period, now)
+        self._handle = self._loop.call_at(self._due, self._tick)
+        self._on_tick(late)
+
+    def stop(self) -> None:
+        """No more ticks."""
+        self._handle.cancel()
