@@ -1,0 +1,58 @@
+"""bench/validity.py: each reason to throw a run away is seen and named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench import validity
+from bench.validity import Flag
+
+
+def load(**changed: Any) -> dict[str, Any]:
+    fine = {"negative": 0, "p99": 1.0}
+    account = {"expected": 100, "received": 100, "lost": 0, "doubled": 0, "disordered": 0}
+    facts = {"account": account, "closed": 0, "errors": {}, "latency": fine, "uncorrected": fine}
+    return {**facts, "loop_lag": fine, "cpu_share": 0.1, **changed}
+
+
+def published(**changed: Any) -> dict[str, Any]:
+    return {"refused": 0, "own_delay": {"p99": 0.1}, **changed}
+
+
+def account(**changed: int) -> dict[str, int]:
+    return {**load()["account"], **changed}
+
+
+def test_a_clean_run_has_no_flags() -> None:
+    assert validity.judge(load(), published(), {"server": 0.01, "client": 0.0}) == []
+    assert validity.exit_code([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("facts", "books", "foreign", "severity", "code"),
+    [
+        (load(account=account(lost=1)), published(), {}, "loss", "sequence"),
+        (load(account=account(doubled=1)), published(), {}, "loss", "sequence"),
+        (load(account=account(disordered=1)), published(), {}, "loss", "sequence"),
+        (load(closed=2), published(), {}, "loss", "closed"),
+        (load(), published(refused=1), {}, "loss", "refused"),
+        (load(latency={"negative": 1, "p99": 1.0}), published(), {}, "void", "clock"),
+        (load(cpu_share=0.81), published(), {}, "void", "client"),
+        (load(loop_lag={"negative": 0, "p99": 300.0}), published(), {}, "void", "loop"),
+        (load(), published(own_delay={"p99": 21.0}), {}, "void", "publisher"),
+        (load(), published(), {"server": 0.5}, "void", "neighbour"),
+        (load(), published(), {"client": 0.1}, "warn", "neighbour"),
+    ],
+)
+def test_each_doubt_is_named(
+    facts: dict[str, Any], books: dict[str, Any], foreign: dict[str, float], severity: str, code: str
+) -> None:
+    (flag,) = validity.judge(facts, books, foreign)
+    assert (flag.severity, flag.code) == (severity, code)
+    assert validity.exit_code([flag]) == {"loss": 1, "void": 2, "warn": 0}[severity]
+
+
+def test_a_wrong_server_outweighs_a_void_run() -> None:
+    assert validity.exit_code([Flag("void", "client", ""), Flag("loss", "sequence", "")]) == 1
