@@ -1,0 +1,64 @@
+// Runs stock cable clients and prints what happens to them, one JSON object a line:
+//   {"at": <ms since the start>, "client": NAME, "event": "connected" | "disconnected" | "message" | …, …}
+//
+//   node follow.js '[{"name": "rails", "kind": "rails", "url": "ws://…/cable", "stream": "s", "quiet": 60000}]'
+//
+// `kind` is rails, anycable-v1 or anycable-ext. `quiet` (ms): print "quiet-over" that long after the first connect.
+// Nothing here is patched in the clients; only what they expect of a browser is put in their way.
+import { WebSocket } from "ws"
+import { createCable } from "@anycable/core"
+
+globalThis.addEventListener ??= () => {}
+globalThis.removeEventListener ??= () => {}
+globalThis.document ??= { visibilityState: "visible" }
+globalThis.self ??= globalThis
+
+const { adapters, createConsumer } = await import("@rails/actioncable")
+adapters.WebSocket = WebSocket
+
+const CHANNEL = "DashboardUpdatesChannel"
+const started = performance.now()
+
+const reporter = client => (event, more = {}) =>
+  console.log(JSON.stringify({ at: performance.now() - started, client: client.name, event, ...more }))
+
+function once(action) {
+  let done = false
+  return () => {
+    if (!done) action()
+    done = true
+  }
+}
+
+function rails(client, report, connected) {
+  const consumer = createConsumer(client.url)
+  consumer.subscriptions.create({ channel: CHANNEL, stream: client.stream }, {
+    connected: ({ reconnected } = {}) => { report("connected", { reconnected }); connected() },
+    disconnected: () => report("disconnected"),
+    rejected: () => report("rejected"),
+    received: message => report("message", { message }),
+  })
+}
+
+function anycable(protocol, client, report, connected) {
+  const cable = createCable(client.url, { protocol, websocketImplementation: WebSocket, logLevel: "error" })
+  cable.on("disconnect", event => report("disconnected", { reason: event?.reason }))
+  cable.on("close", event => report("closed", { reason: event?.reason }))
+  const channel = cable.subscribeTo(CHANNEL, { stream: client.stream })
+  channel.on("connect", ({ reconnect, restored } = {}) => { report("connected", { reconnected: reconnect, restored }); connected() })
+  channel.on("message", message => report("message", { message }))
+  channel.on("info", info => report("info", { info }))
+  channel.on("close", event => report("rejected", { reason: event?.reason }))
+}
+
+const KINDS = {
+  "rails": rails,
+  "anycable-v1": anycable.bind(null, "actioncable-v1-json"),
+  "anycable-ext": anycable.bind(null, "actioncable-v1-ext-json"),
+}
+
+for (const client of JSON.parse(process.argv[2])) {
+  const report = reporter(client)
+  const connected = once(() => client.quiet && setTimeout(report, client.quiet, "quiet-over"))
+  KINDS[client.kind](client, report, connected)
+}

@@ -1,0 +1,45 @@
+"""What a test needs and a machine may lack: a loud skip, and in CI, where it has to be installed, a failure."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import NoReturn
+
+import pytest
+
+OLDEST_NODE = 20
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skip, or fail where the environment says CI=true."""
+    sentence = f"{what} IS MISSING, SO THIS WAS NOT TESTED. {remedy}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
+
+
+def node() -> str:
+    """The path of a Node that is new enough."""
+    path = shutil.which("node")
+    if path is None or node_major(path) < OLDEST_NODE:
+        missing(f"NODE >= {OLDEST_NODE}", "On Debian: apt install nodejs, or a build from nodejs.org.")
+    return path
+
+
+def node_major(path: str) -> int:
+    """The major version that a Node says it is; 0 when it says nothing of the kind."""
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    match = re.match(r"v(\d+)\.", said)
+    return int(match[1]) if match else 0
+
+
+def chromium() -> str:
+    """The path of a Chromium of the system's: Playwright's own builds are never downloaded."""
+    for name in CHROMIUMS:
+        if path := shutil.which(name):
+            return path
+    missing("CHROMIUM", "On Debian: apt install chromium.")

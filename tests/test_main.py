@@ -1,0 +1,213 @@
+"""The command line, as processes of its own: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dashboard_rt.__main__ import line_groups
+
+PATIENCE = 20.0
+
+
+class Shell:
+    """Runs our commands on one database."""
+
+    def __init__(self, folder: Path) -> None:
+        self.environ = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "DATABASE_URL": f"sqlite:///{folder}/cli.db",
+            "STREAMS": "dashboard_updates:state,events:log",
+            "PORT": "0",
+            "DRAIN_SECONDS": "0.2",
+        }
+
+    def run(self, *arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "dashboard_rt", *arguments],
+            input=stdin,
+            env={**self.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    @contextmanager
+    def start(self, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dashboard_rt", *arguments],
+            env={**self.environ, **environ},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    """The next line of its output."""
+    assert process.stdout is not None and process.stderr is not None
+    ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+    text = process.stdout.readline() if ready else ""
+    assert text, process.stderr.read() if process.poll() is not None else "no output"
+    return text
+
+
+def ends(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
+    """Its exit status after a signal, and what it wrote to stderr."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, err
+
+
+def until(condition: str, url: str) -> httpx.Response:
+    """Ask until the answer holds a text."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        answer = httpx.get(url, timeout=PATIENCE)
+        if condition in answer.text:
+            return answer
+        assert time.monotonic() < deadline, answer.text
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "init", "publish"])
+def test_help_has_an_example(shell: Shell, command: str) -> None:
+    result = shell.run(command, "--help")
+    assert result.returncode == 0 and re.search(r"^  Example: ", result.stdout, re.MULTILINE)
+
+
+def test_all_commands_are_listed(shell: Shell) -> None:
+    result = shell.run("--help")
+    assert result.returncode == 0
+    for command in ("serve", "worker", "init", "publish", "listen", "doctor"):
+        assert re.search(rf"^  {command} ", result.stdout, re.MULTILINE), command
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["publish", "events"], ["publish", "events", "1", "--lines"]]
+)
+def test_wrong_usage(shell: Shell, arguments: list[str]) -> None:
+    assert shell.run(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize("command", [["serve"], ["worker"], ["init"], ["publish", "events", "1"]])
+def test_a_bad_setting_is_one_sentence(shell: Shell, command: list[str]) -> None:
+    result = shell.run(*command, PORT="many")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "Error: PORT must be a whole number from 0 to 65535, not 'many'.\n"
+
+
+@pytest.mark.parametrize("command", [["serve"], ["worker"], ["init"], ["publish", "events", "1"]])
+def test_a_database_that_cannot_be_used_is_one_sentence(shell: Shell, command: list[str]) -> None:
+    result = shell.run(*command, DATABASE_URL="sqlite:////nowhere/at/all.db")
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("Error: DATABASE_URL")
+
+
+def test_init_and_a_new_epoch(shell: Shell) -> None:
+    epochs = [
+        re.findall(r"epoch (\w+), streams dashboard_updates \(state\), events \(log\)", result.stdout)
+        for result in (shell.run("init"), shell.run("init"), shell.run("init", "--new-epoch"))
+    ]
+    assert all(len(found) == 1 for found in epochs)
+    assert epochs[0] == epochs[1] != epochs[2]
+
+
+def test_publish(shell: Shell) -> None:
+    first, again = (shell.run("publish", "events", '{"a": 1}', "--key", "k") for _ in range(2))
+    assert first.returncode == 0 and re.fullmatch(r"\w+-1\n", first.stdout)
+    assert again.stdout == first.stdout
+    assert shell.run("publish", "events", "-", stdin='{\n"b": 2}\n').stdout.endswith("-2\n")
+    assert shell.run("publish", "events", "-", "--lines", stdin="3\n\n4\n5").stdout.endswith("-5\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [(["events", "{"], "This is not JSON"), (["other", "1"], "There is no stream 'other'")],
+)
+def test_publish_refused(shell: Shell, arguments: list[str], sentence: str) -> None:
+    result = shell.run("publish", *arguments)
+    assert result.returncode == 1 and result.stderr.startswith(f"Error: {sentence}")
+
+
+def test_lines_are_published_as_they_come(shell: Shell) -> None:
+    with shell.start("publish", "events", "-", "--lines") as process:
+        assert process.stdin is not None
+        for number in (1, 2):
+            process.stdin.write(f"{number}\n")
+            process.stdin.flush()
+            assert line(process).endswith(f"-{number}\n")
+        status, err = ends(process, signal.SIGINT)
+    assert status == 1 and "Aborted" in err
+
+
+def test_lines_that_come_together_are_one_group(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(b"1\n\n2\r\n3")
+    with (tmp_path / "lines").open("rb") as file:
+        assert list(line_groups(file.fileno())) == [[b"1", b"2\r"], [b"3"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_until_a_signal(shell: Shell, number: signal.Signals) -> None:
+    with shell.start("serve") as process:
+        url = line(process).split()[4]
+        assert until("metrics", f"{url}dashboard/refresh").headers["x-stream-position"]
+        status, err = ends(process, number)
+    assert (status, err) == (0, "")
+
+
+def test_two_processes_share_the_port(shell: Shell) -> None:
+    with shell.start("serve", WEB_CONCURRENCY="2", JOBS="off", PUBLISH_TOKEN="s3cret") as process:
+        url = line(process).split()[4]
+        until("ok", f"{url}up")
+        pids: set[str] = set()
+        deadline = time.monotonic() + PATIENCE
+        while len(pids) < 2:
+            assert time.monotonic() < deadline
+            pids.add(re.findall(r'"pid":(\d+)', httpx.get(f"{url}dashboard/stats").text)[0])
+        status, err = ends(process, signal.SIGTERM)
+    assert (status, err) == (0, "")
+
+
+def test_a_busy_port(shell: Shell) -> None:
+    with shell.start("serve") as process:
+        port = line(process).split(":")[2].split("/")[0]
+        result = shell.run("serve", PORT=port)
+    assert result.returncode == 1 and result.stderr.startswith(f"Error: Port {port} on 127.0.0.1 is in use")
+
+
+def test_a_worker_feeds_the_web_process(shell: Shell) -> None:
+    with shell.start("serve", JOBS="off") as web:
+        url = line(web).split()[4]
+        assert httpx.get(f"{url}dashboard/refresh", timeout=PATIENCE).text == "null"
+        with shell.start("worker") as worker:
+            assert '"response_time":null' in until("metrics", f"{url}dashboard/refresh").text
+            assert ends(worker, signal.SIGTERM) == (0, "")
+
+
+def test_a_worker_needs_the_stream(shell: Shell) -> None:
+    result = shell.run("worker", STREAMS="events:log", JOBS="off")
+    assert result.returncode == 1 and "dashboard_updates" in result.stderr

@@ -1,0 +1,91 @@
+"""Settings: defaults, cross-checks, secrets, and that docs/settings.md tells the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import resource
+from pathlib import Path
+
+import orjson
+import pytest
+
+from dashboard_rt.errors import BadSetting
+from dashboard_rt.settings import DASHBOARD_STREAM, Settings, described
+from dashboard_rt.types import Kind
+from dashboard_rt.variables import Derived, Variable
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
+
+
+def test_defaults() -> None:
+    settings = Settings.read({})
+    assert (settings.port, settings.host) == (3000, "127.0.0.1")
+    assert settings.streams == {DASHBOARD_STREAM: Kind.STATE}
+    assert settings.jobs_inline and settings.handover and not settings.ws_compression
+    assert (settings.tail_bytes, settings.keep_events, settings.max_replay) == (8 * 1024**2, 10_000, 1000)
+    assert (settings.retry_min, settings.retry_max, settings.cable_ping) == (1000, 5000, 3.0)
+    assert settings.publish_token is None and settings.allowed_origins == ()
+    assert settings.sse_connection_timeout == 2 * settings.sse_heartbeat
+
+
+def test_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings.read({}).port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("host", "demo"), [("127.0.0.1", True), ("localhost", True), ("0.0.0.0", False)])
+def test_the_demo_is_on_where_only_this_machine_can_reach_it(host: str, demo: bool) -> None:
+    assert Settings.read({"HOST": host}).demo is demo
+    assert Settings.read({"HOST": host, "DEMO": "off"}).demo is False
+
+
+def test_clients_fit_under_the_file_limit() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert Settings.read({}).max_clients == max(1, soft - 200)
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"RETRY_MIN": "6000"}, r"RETRY_MIN \(6000\) must not be above RETRY_MAX \(5000\)"),
+        ({"STREAMS": "events:log"}, "STREAMS must list dashboard_updates:state, or JOBS must be off"),
+        ({"SSE_CONNECTION_TIMEOUT": "15"}, r"SSE_CONNECTION_TIMEOUT \(15\) must be above SSE_HEARTBEAT"),
+        ({"MAX_CLIENTS": "5", "MAX_CLIENTS_PER_ADDRESS": "6"}, "MAX_CLIENTS_PER_ADDRESS"),
+    ],
+)
+def test_cross_checks(environ: dict[str, str], sentence: str) -> None:
+    with pytest.raises(BadSetting, match=sentence):
+        Settings.read(environ)
+
+
+def test_without_jobs_the_dashboard_stream_may_be_missing() -> None:
+    assert Settings.read({"STREAMS": "events:log", "JOBS": "off"}).streams == {"events": Kind.LOG}
+
+
+def test_secrets_are_masked() -> None:
+    settings = Settings.read({"PUBLISH_TOKEN": "hunter2"})
+    assert settings.publish_token == "hunter2"
+    assert "hunter2" not in repr(settings)
+    assert settings.shown()["PUBLISH_TOKEN"] == "***"
+
+
+def test_shown_fits_into_json() -> None:
+    shown = orjson.loads(orjson.dumps(Settings.read({}).shown()))
+    assert shown["STREAMS"] == {DASHBOARD_STREAM: "state"} and shown["JOBS"] == "inline"
+
+
+def row(name: str, variable: Variable) -> str:
+    """The row of docs/settings.md that belongs to a variable."""
+    default = variable.default.shown if isinstance(variable.default, Derived) else f"`{variable.default}`"
+    return f"| `{name}` | {default or '(none)'} | {variable.says} |"
+
+
+@pytest.mark.parametrize(("name", "variable"), [(name, variable) for _, name, variable in described()])
+def test_documented(name: str, variable: Variable) -> None:
+    assert row(name, variable) in DOCS.read_text().splitlines()
+
+
+def test_nothing_else_is_documented() -> None:
+    listed = re.findall(r"^\| `([A-Z_]+)` \|", DOCS.read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(name for _, name, _ in described())

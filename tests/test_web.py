@@ -1,0 +1,162 @@
+"""web/: what can be said of the files alone, and the tests of its modules, which run in Node."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+
+ROOT = Path(__file__).parents[1]
+WEB = ROOT / "web"
+MODULES = sorted(WEB.rglob("*.js"))
+SUITES = sorted((ROOT / "tests" / "js").glob("*.test.mjs"))
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+
+
+class Element:
+    def __init__(self, tag: str, attributes: dict[str, str], parents: tuple[str, ...]) -> None:
+        self.tag, self.attributes, self.parents = tag, attributes, parents
+        self.text = ""
+
+
+class Document(HTMLParser):
+    """The elements of a page; fails on tags that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self._open: list[Element] = []
+        self.feed(text)
+        self.close()
+        assert not self._open, f"never closed: {[element.tag for element in self._open]}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        parents = tuple(element.tag for element in self._open)
+        element = Element(tag, {name: value or "" for name, value in attrs}, parents)
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open and self._open[-1].tag == tag, f"</{tag}> closes {self._open[-1:]}"
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self._open[-1].text += data
+
+    def all(self, tag: str) -> list[Element]:
+        return [element for element in self.elements if element.tag == tag]
+
+
+@pytest.fixture(scope="module")
+def page() -> Document:
+    return Document((WEB / "index.html").read_text("utf-8"))
+
+
+def test_each_placeholder_stands_once_where_the_server_fills_it_in(page: Document) -> None:
+    text = (WEB / "index.html").read_text("utf-8")
+    assert sorted(re.findall(r"\{\{\w*\}\}", text)) == ["{{page_json}}", "{{position}}"]
+    position = [meta for meta in page.all("meta") if meta.attributes.get("name") == "stream-position"]
+    assert [meta.attributes["content"] for meta in position] == ["{{position}}"]
+    settings = [script for script in page.all("script") if script.attributes.get("id") == "page-settings"]
+    assert [(script.attributes["type"], script.text) for script in settings] == [
+        ("application/json", "{{page_json}}")
+    ]
+
+
+def test_nothing_is_inline(page: Document) -> None:
+    assert not page.all("style")
+    for script in page.all("script"):
+        assert script.attributes.get("type") == "application/json" or (
+            script.attributes["src"] and not script.text
+        )
+    for element in page.elements:
+        forbidden = [name for name in element.attributes if name == "style" or name.startswith("on")]
+        assert not forbidden, f"<{element.tag}> has {forbidden}"
+
+
+def test_every_file_that_is_referred_to_exists(page: Document) -> None:
+    addresses = [element.attributes.get(name, "") for element in page.elements for name in ("src", "href")]
+    files = [address for address in addresses if address and not address.startswith("#")]
+    for address in files:
+        if address.startswith("/dashboard"):
+            continue
+        assert address.startswith("/static/"), f"{address}: only files of ours"
+        assert (WEB / address.removeprefix("/static/")).is_file(), address
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_every_import_exists(module: Path) -> None:
+    for target in re.findall(r"""(?:from|import) ["']([^"']+)["']""", module.read_text("utf-8")):
+        assert target.startswith("."), f"{target}: nothing from elsewhere, and no import map"
+        assert (module.parent / target).is_file(), target
+
+
+def test_every_file_is_used(page: Document) -> None:
+    """What is not reached from the page is served to nobody: it would only rot."""
+    reached = {WEB / "index.html", WEB / "package.json"}
+    found = [
+        WEB / e.attributes[n].removeprefix("/static/")
+        for e in page.elements
+        for n in ("src", "href")
+        if n in e.attributes
+    ]
+    while found:
+        path = found.pop().resolve()
+        if path in reached or not path.is_file():
+            continue
+        reached.add(path)
+        if path.suffix == ".js":
+            found += [
+                path.parent / target for target in re.findall(r'from "([^"]+)"', path.read_text("utf-8"))
+            ]
+    assert {path for path in WEB.rglob("*") if path.is_file()} - reached == set()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_updates_can_only_become_text(module: Path) -> None:
+    ways_out = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|setHTML|DOMParser|srcdoc"
+    assert not re.search(ways_out, module.read_text("utf-8"))
+
+
+def test_the_style_sheet_loads_nothing() -> None:
+    assert not re.search(r"@import|url\(", (WEB / "page.css").read_text("utf-8"))
+
+
+def test_every_field_that_a_panel_writes_is_in_its_template(page: Document) -> None:
+    there = {element.attributes.get("data-field") for element in page.elements}
+    source = (WEB / "panel.js").read_text("utf-8")
+    named = set(re.findall(r"fields\.(\w+)", source)) | set(re.findall(r'fields\["([\w-]+)"\]', source))
+    figures = {"cpu", "memory", "disk", "network", "response_time"}
+    assert named | figures <= there, sorted((named | figures) - {field for field in there if field})
+
+
+def test_connection_changes_are_spoken_and_numbers_are_not(page: Document) -> None:
+    spoken = [element for element in page.elements if element.attributes.get("role") == "status"]
+    assert [element.parents.count("template") for element in spoken] == [0, 1]
+    assert not [element for element in page.elements if "aria-live" in element.attributes]
+    assert all("dl" not in element.parents for element in spoken)
+    figures = [
+        element
+        for element in page.elements
+        if element.attributes.get("data-field") in ("cpu", "network", "lag")
+    ]
+    assert all("dl" in element.parents and "dd" in (*element.parents, element.tag) for element in figures)
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.name)
+def test_modules_under_node(suite: Path) -> None:
+    command = [needs.node(), "--test", "--test-timeout=30000", "--test-reporter=spec", str(suite)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def test_every_module_that_needs_no_page_has_a_suite() -> None:
+    tested = {re.sub(r"\.test\.mjs$", "", suite.name) for suite in SUITES}
+    assert {"backoff", "cable", "sse", "format"} <= tested
