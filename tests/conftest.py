@@ -10,6 +10,8 @@ pytest.register_assert_rewrite(
     "tests.live.sse",
     "tests.live.cable",
     "tests.live.followers",
+    "tests.live.publishing",
+    "tests.live.stock",
 )
 
 

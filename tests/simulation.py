@@ -121,6 +121,9 @@ class FakeLog:
         last = len(self.texts[stream])
         return cursor if cursor >= self.oldest[stream] - 1 and last - cursor <= limit else None
 
+    def stirred(self) -> bool:
+        return True
+
     async def changed(self) -> bool:
         self._check()
         return False
@@ -149,8 +152,11 @@ class FakeTransport:
         if len(self.buffer) > HIGH_WATER and not self.client.paused:
             self.client.pause_writing()
 
-    def close(self, code: int = 1000) -> None:
+    def close(self, code: int | None = None) -> None:
+        """As a transport, and with a code as a cable client's link."""
         self.closed = True
+        if code is not None:
+            self.client.ending()
 
     def abort(self) -> None:
         self.closed = self.aborted = True

@@ -260,6 +260,28 @@ def test_a_reader_that_comes_back_gets_exactly_what_it_missed(wire: str) -> None
     simulate(run())
 
 
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_log_that_knows_more_than_this_process_does_not_lead_a_reader_beyond_its_head(wire: str) -> None:
+    async def run() -> None:
+        world = await World().start()
+        for _ in range(10):
+            world.publish("events", 1)
+            take_ring(world, 0, "take")
+        world.publish("events", 2)  # of which this process has not heard
+        reader = world.readers[3]
+        reader.position = Position(world.log.epoch, 0)
+        world.connect(reader, 0, wire, resume=True)
+        await settle()
+        reader.read()
+        assert reader.seen == list(range(1, 13)), "it looks before it judges what only the log holds"
+        await world.processes[0].follower.look()
+        reader.read()
+        assert reader.seen == list(range(1, 13))
+        assert reader.verdicts == ["recovered"]
+
+    simulate(run())
+
+
 def test_a_full_buffer_costs_the_reader_nothing_but_time() -> None:
     async def run() -> None:
         world = await World().start()

@@ -20,6 +20,7 @@ from .db import Database
 from .departure import Departure
 from .eventlog import EventLog
 from .follower import Follower
+from .handover import COMPRESS
 from .hub import Hub
 from .jobs import Jobs
 from .live import Live
@@ -106,9 +107,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     parts = build(Settings.read(os.environ) if settings is None else settings)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, bool]]:
         async with running(parts):
-            yield
+            yield {COMPRESS: parts.settings.ws_compression}
 
     app = Starlette(
         routes=[

@@ -25,6 +25,7 @@ from .types import Transport, Verdict
 
 SWEEP_SECONDS = 0.5  # how often the stuck are looked at
 HELD_BYTES = 16384  # more than this is not held back: a write so large is worth its system call
+LAST_WORDS_SECONDS = 5.0  # for the goodbyes to arrive and be answered, within DRAIN_SECONDS
 GOODBYES_PER_SECOND = (
     2000  # a drain is not faster than that, so that the clients do not all come back at once
 )
@@ -286,7 +287,7 @@ class Audience:
         deadline = loop.time() + self._settings.drain_seconds
         await self._say_goodbye(list(self))
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, loop.time() + LAST_WORDS_SECONDS)):
                 await self._all_gone()
         except TimeoutError:
             for client in list(self):

@@ -117,13 +117,16 @@ class Database:
         """Committed rows, by column name."""
         return await self._reader.run(partial(sqlite.named_rows, sql=sql, values=values))
 
+    def stirred(self) -> bool:
+        """Whether `changed` is worth asking: the file's stamp is another than when it was last known. Costs 2 us."""
+        return self._unseen or self._stamp != _stamp(self._wal)
+
     async def changed(self) -> bool:
         """Whether anybody but this process has committed since the last call, or since `connect`.
 
-        Asked many times a second, so it only looks at the file's stamp where that says enough. Else it asks on
-        the writing connection, because the answer leaves out what the asking connection wrote itself.
+        Asks on the writing connection, because the answer leaves out what the asking connection wrote itself.
         """
-        if not self._unseen and self._stamp != _stamp(self._wal):
+        if not self._unseen and self.stirred():
             self._look(await self._writer.run(sqlite.data_version))
         unseen, self._unseen = self._unseen, False
         return unseen

@@ -87,6 +87,10 @@ class EventLog:
             return 0
         return None if found is None else int(found)
 
+    def stirred(self) -> bool:
+        """Whether `changed` is worth asking. Costs next to nothing."""
+        return self._db.stirred()
+
     async def changed(self) -> bool:
         """Whether another process has committed since the last call. Cheap: reads no table."""
         return await self._db.changed()

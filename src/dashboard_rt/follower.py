@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .errors import LogUnavailable
+from .heartbeat import Timer
 from .hub import Hub
 from .settings import Settings
 from .subscription import Topic
@@ -32,6 +33,9 @@ class Log(Protocol):
 
     async def after(self, stream: str, cursor: int, limit: int) -> Sequence[Update]:
         """Updates behind `cursor`, in order."""
+
+    def stirred(self) -> bool:
+        """Whether `changed` is worth asking; costs next to nothing."""
 
     async def changed(self) -> bool:
         """Whether somebody else has committed since the last call."""
@@ -54,6 +58,7 @@ class Follower:
         self._looks = 0
         self._last_look = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._timer: Timer | None = None
         self._rings = {r: telemetry.rings.labels(r) for r in ("taken", "stale", "ahead")}
         self.following = False
         self.lag_ms: float | None = None
@@ -64,11 +69,14 @@ class Follower:
         state = await self._log.state()
         self._hub.renew(state.epoch, await self._load(state))
         self.following = True
+        self._timer = Timer(CHANGED_SECONDS, self._tick)
         self._task = asyncio.get_running_loop().create_task(self._follow())
 
     async def stop(self) -> None:
         """Follow no more."""
         self.following = False
+        if self._timer is not None:
+            self._timer.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -88,7 +96,12 @@ class Follower:
             self._wake.set()
             return
         self._rings["taken"].inc()
-        fresh = ring.texts[head + 1 - ring.first_id :]
+        fresh = ring.texts[head + 1 - ring.first_id :][:PAGE]
+        if head + len(fresh) < ring.last_id:
+            # The rest from the log, a page a turn of the loop: at one go it would leave clients that read well
+            # more than MAX_REPLAY behind.
+            self._behind = True
+            self._wake.set()
         self._hub.deliver(topic, [Update(ring.stream, head + 1 + n, text) for n, text in enumerate(fresh)])
         self._observe(ring.committed_ms)
 
@@ -112,20 +125,20 @@ class Follower:
 
     async def _wait(self) -> None:
         """Until a ring says that there is more, another process has written, or the poll is due."""
-        loop = asyncio.get_running_loop()
-        due = self._last_look + self._settings.poll_seconds
-        while loop.time() < due and not await self._rung(min(CHANGED_SECONDS, due - loop.time())):
-            if await self._log.changed():
+        while not self._due():
+            await self._wake.wait()
+            self._wake.clear()
+            if self._log.stirred() and await self._log.changed():
                 return
 
-    async def _rung(self, seconds: float) -> bool:
-        timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
-        self._wake.clear()
-        return self._behind
+    def _due(self) -> bool:
+        late = asyncio.get_running_loop().time() >= self._last_look + self._settings.poll_seconds
+        return late or self._behind
+
+    def _tick(self, late: float) -> None:
+        # Twenty times a second, so it only wakes the task when there is something to do.
+        if self._due() or self._log.stirred():
+            self._wake.set()
 
     async def look(self) -> None:
         """Read whatever the log has beyond the heads; raises LogUnavailable.
@@ -166,6 +179,7 @@ class Follower:
         while topic.tail.head < bounds.last_id:
             if topic.tail.head < topic.oldest_id - 1:
                 self._hub.skip(topic, topic.oldest_id - 1)
+                continue  # nothing may be left behind the hole
             self._telemetry.log_reads.labels("follow").inc()
             head = topic.tail.head
             updates = await self._log.after(topic.name, head, PAGE)

@@ -167,9 +167,11 @@ class Hub:
 
     def _judge_after(self, subscription: Subscription, position: Position | None, then: Then) -> None:
         topic = subscription.topic
-        ahead = position is not None and position.epoch == self.epoch and position.id > topic.tail.head
-        if ahead and self._may_ask(subscription.session):
-            # Another process may have committed what this one has not read yet: look before judging.
+        ours = position is not None and position.epoch == self.epoch
+        known = position is None or topic.tail.first_id - 1 <= position.id <= topic.tail.head
+        if ours and not known and self._may_ask(subscription.session):
+            # Another process may have committed what this one has not read yet, or trimmed what it thinks is
+            # held: look before judging.
             self._ask(subscription, self._looked_up(topic, position), then)
         else:
             then(subscription, self.judge(topic, position))

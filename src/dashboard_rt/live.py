@@ -39,7 +39,7 @@ class Live:
         """Connections, deliveries, lag and buffers per transport; head, Tail and furthest reader per stream."""
         return {
             "transports": {transport: self._transport(transport) for transport in Transport},
-            "streams": {name: self._stream(name) for name in self._hub.topics},
+            "streams": {name: self._stream(name, behind) for name, behind in self._hub.lag().items()},
             "lag_ms": self._follower.lag_ms,
         }
 
@@ -57,7 +57,7 @@ class Live:
             "aborted": int(value("aborted", transport=transport)),
         }
 
-    def _stream(self, name: str) -> dict[str, object]:
+    def _stream(self, name: str, behind: int) -> dict[str, object]:
         topic = self._hub.topics[name]
         return {
             "position": str(self.position(name)),
@@ -69,5 +69,5 @@ class Live:
             },
             "current": sum(len(group.members) for group in topic.groups.values()),
             "lagging": len(topic.lagging),
-            "furthest_behind": self._hub.lag()[name],
+            "furthest_behind": behind,
         }

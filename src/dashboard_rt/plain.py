@@ -15,6 +15,7 @@ from starlette.types import Receive, Send
 
 HIGH_WATER = 65536
 LOW_WATER = 16384
+GONE_SECONDS = 1.0  # for a server to tell that the peer has gone, once sending to it has failed
 
 
 class Flowing(Protocol):
@@ -27,6 +28,10 @@ class Flowing(Protocol):
 
     def resume_writing(self) -> None:
         """The outbox has room."""
+
+
+def _failed(task: asyncio.Future[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 class Streaming(Flowing, Protocol):
@@ -66,7 +71,7 @@ class Outbox:
 
     def write(self, data: bytes) -> None:
         """Take `data`; asks the client to pause above the high-water mark, as a transport does."""
-        if self.ending:
+        if self.ending or not data:  # the head, which is the server's here, is empty
             return
         self._waiting.append(data)
         self._size += len(data)
@@ -122,15 +127,22 @@ class Outbox:
         """
         self._runner = asyncio.ensure_future(self._say_all(end))
         listener = asyncio.ensure_future(listen)
+        tasks = (self._runner, listener)
         try:
-            await asyncio.wait((self._runner, listener), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # A server may raise anything for a peer that has just gone; that it is gone `listen` is about to tell.
+            await asyncio.wait([listener], timeout=GONE_SECONDS if _failed(self._runner) else 0)
+            gone = listener.done()
         finally:
-            for task in (self._runner, listener):
+            self._runner = None  # its traceback refers back to this object
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(self._runner, listener, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception) and not isinstance(result, OSError):
-                raise result
+            # Not gather(): cancelled itself, it forgets by whom, and anyio has to know.
+            await asyncio.wait(tasks)
+        for task in tasks:
+            error = _failed(task)
+            if error is not None and not isinstance(error, OSError) and not (gone and task is tasks[0]):
+                raise error
 
     async def _say_all(self, end: Callable[[], Awaitable[None]]) -> None:
         await self.empty()

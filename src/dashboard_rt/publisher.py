@@ -175,7 +175,11 @@ class Publisher:
     async def _trim(self) -> None:
         try:
             await self._log.trim(self._keep)
-        except Exception as error:  # noqa: BLE001  the log is longer than wished for until the next time
+            while self._untrimmed >= self._trim_every:  # it fell due again meanwhile
+                self._untrimmed = 0
+                await self._log.trim(self._keep)
+        except Exception as error:  # noqa: BLE001  the log is longer than wished for until the next publish
+            self._untrimmed = self._trim_every
             self._telemetry.swallow("publisher.trim", error)
 
 

@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import DEMO, Opening
 from tests.live.server import Server
+from tests.live.wire import until
 
 TRANSPORTS = ["sse", "cable"]
 FIGURES = ["cpu", "memory", "disk", "network", "response_time"]
@@ -273,6 +274,7 @@ def test_without_demo_nothing_can_be_sent_and_without_auto_refresh_nothing_conne
 ) -> None:
     settings = {**DEMO, "DEMO": "off", "SSE_AUTO_REFRESH": "off"}
     with Server(tmp_path_factory.mktemp("plain"), settings) as plain:
+        until(lambda: plain.ask("GET", "/dashboard/refresh").body != b"null", "there is something to draw")
         visited = visit(plain)
         wait_for_state(visited.page, "stopped")
         expect(visited.page.locator("#demo")).to_be_hidden()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -84,8 +85,10 @@ class Servers:
                 assert server.alive, f"the shared server died:\n{server.output()[-4000:]}"
 
     def stop(self) -> None:
-        for server in self._running.values():
-            server.stop()
+        """All of them, even when one of them has bad last words."""
+        with contextlib.ExitStack() as stack:
+            for server in self._running.values():
+                stack.callback(server.stop)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,16 @@ class Goodbye(Exception):
         self.retry_ms = retry_ms
 
 
+class Jumped(Exception):
+    """SSE: a client that fell behind was told `gap` in the middle of its stream; it goes on at `to`."""
+
+    def __init__(self, behind: Position, to: Position, missed: int | None) -> None:
+        super().__init__(f"from {behind} to {to}, missing {missed}")
+        self.behind = behind
+        self.to = to
+        self.missed = missed
+
+
 class Follower(ABC):
     """One client of one stream. `cursor` is what it would resume from, `judged_at` what its last verdict named."""
 
@@ -76,7 +86,7 @@ class Follower(ABC):
 
     @abstractmethod
     def next(self) -> Any:
-        """The next update's JSON; Goodbye, Ended, CableClosed or Closed when there is none."""
+        """The next update's JSON; Jumped, Goodbye, Ended, CableClosed or Closed when there is none."""
 
     def take(self, count: int) -> list[Any]:
         return [self.next() for _ in range(count)]
@@ -152,7 +162,9 @@ class SseFollower(Follower):
             assert data["position"] == event_id == str(self.cursor), (data, self.cursor)
             self.beats += 1
         elif name == "verdict":
+            behind = self.cursor
             self._verdict(data, event_id)
+            raise Jumped(behind, self.cursor, self.missed)
         else:
             assert name == "goodbye", (name, data)
             raise self._ending(data)

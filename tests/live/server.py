@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,6 +43,8 @@ KEPT = (
     "LD_LIBRARY_PATH",
 )  # all other variables might be settings
 START_LIMIT = 30.0
+# Where Linux has it: a server whose test run was killed ends with it, and its pid stays its own.
+WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
 
@@ -102,6 +105,7 @@ class Server:
         settings = {**BASE, "PORT": str(self.address.port), **(env or {})}
         self.env = {name: os.environ[name] for name in KEPT if name in os.environ} | settings
         self.command = [
+            *WITH_US,
             sys.executable,
             "-m",
             *(part.replace("{port}", str(self.address.port)) for part in command),
@@ -228,6 +232,10 @@ class Server:
         if self._own is None:
             self._own = self.api()
         return self._own.publish(stream, *updates, key=key)
+
+    def put(self, stream: str, update: Any) -> str:
+        """Publish one update and wait until new clients are served up to it."""
+        return self.seen(stream, self.publish(stream, update))
 
     def count(self, stream: str, start: int, number: int) -> str:
         """Publish `{"n": start}` and on, `number` of them in one body, and wait until it is seen; the last position."""

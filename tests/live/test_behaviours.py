@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.live.conftest import Servers
-from tests.live.followers import TRANSPORTS, Follower, Position, follow
+from tests.live.followers import TRANSPORTS, Follower, Goodbye, Jumped, Position, follow
 from tests.live.server import Server
 from tests.live.wire import until
 
@@ -235,10 +235,25 @@ def test_nothing_is_lost_at_the_seam(transport: str, server: Server, log: str) -
     assert seen == list(range(feed.total))
 
 
-def test_a_burst_arrives_in_order(transport: str, server: Server, log: str) -> None:
+def test_a_burst_arrives_in_order(transport: str, servers: Servers, handover: str) -> None:
+    server = servers.get(HANDOVER=handover, MAX_REPLAY="1000")
+    log = servers.stream(server, "log")
     with follow(transport, server.address, log) as client, follow(transport, server.address, log) as other:
         server.count(log, 0, 1000)
         assert client.numbers(1000) == other.numbers(1000) == list(range(1000))
+
+
+def test_a_burst_over_max_replay_comes_whole_or_it_is_said(transport: str, server: Server, log: str) -> None:
+    """What a socket's buffer cannot take at once is lag; over MAX_REPLAY of it may be a gap, never a silent one."""
+    with follow(transport, server.address, log) as client:
+        server.count(log, 0, 10 * MAX_REPLAY)
+        seen: list[int] = []
+        try:
+            while len(seen) < 10 * MAX_REPLAY:
+                seen.append(client.next()["n"])
+        except (Jumped, Goodbye) as told:
+            assert isinstance(told, Jumped) == (transport == "sse")
+        assert seen == list(range(len(seen)))
 
 
 def test_many_clients_see_the_same(transport: str, server: Server, log: str) -> None:

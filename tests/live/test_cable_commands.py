@@ -31,7 +31,7 @@ def client(server: Server, protocol: str) -> Any:
 
 
 def test_the_confirm_says_verdict_and_position(server: Server, client: CableClient, log: str) -> None:
-    head = server.publish(log, {"n": 0})
+    head = server.put(log, {"n": 0})
     answer = client.subscribe(identifier(log))
     assert answer.pop("identifier") == identifier(log)
     assert answer.pop("type") == "confirm_subscription"
@@ -78,7 +78,7 @@ def test_the_text_of_a_message_is_untouched(server: Server, client: CableClient,
 
 
 def test_the_default_stream_is_the_dashboard(server: Server, client: CableClient) -> None:
-    position = server.publish("dashboard_updates", {"n": 1})
+    position = server.put("dashboard_updates", {"n": 1})
     assert client.subscribe('{"channel":"DashboardUpdatesChannel"}')["verdict"] == "fresh"
     assert client.message()["message"] == {"n": 1}
     assert Position.of(position).id >= 1
@@ -161,7 +161,7 @@ def test_the_33rd_subscription_is_rejected(client: CableClient, log: str) -> Non
 def test_a_duplicate_subscribe_is_confirmed_again_and_nothing_else(
     server: Server, client: CableClient, state: str
 ) -> None:
-    server.publish(state, {"n": 0})
+    server.put(state, {"n": 0})
     client.subscribe(identifier(state))
     assert client.message()["message"] == {"n": 0}
     assert client.subscribe(identifier(state))["type"] == "confirm_subscription"
@@ -217,7 +217,7 @@ def test_a_rejected_identifier_is_no_subscription(server: Server, client: CableC
 
 def test_refresh_answers_with_the_newest_of_a_state(server: Server, client: CableClient, state: str) -> None:
     name = identifier(state)
-    server.publish(state, {"n": 0})
+    server.put(state, {"n": 0})
     client.subscribe(name)
     assert client.message()["message"] == {"n": 0}
     client.send(command("message", name, data='{"action":"refresh"}'))
@@ -338,7 +338,7 @@ def test_binary_frames_are_counted_and_ignored(server: Server, client: CableClie
 def test_an_odd_last_event_id_is_no_error(
     server: Server, client: CableClient, log: str, position: object
 ) -> None:
-    head = server.publish(log, {"n": 0})
+    head = server.put(log, {"n": 0})
     answer = client.subscribe(identifier(log), last_event_id=position)
     assert answer["type"] == "confirm_subscription"
     assert answer["verdict"] in ("gap", "fresh")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.live.conftest import Servers
-from tests.live.followers import ENDINGS, Follower, Goodbye, follow
+from tests.live.followers import ENDINGS, Follower, Goodbye, Jumped, follow
 from tests.live.server import Server
 from tests.live.wire import until
 
@@ -61,50 +59,24 @@ def test_a_reader_far_behind_is_told(transport: str, servers: Servers, handover:
     stream = servers.stream(server, kind)
     with follow(transport, server.address, stream, rcvbuf=SMALL) as slow:
         publish_large(server, stream, 0, 120)
-        seen = read_until_told(slow, last=119)
-        if transport == "sse":
-            assert slow.verdicts == ["fresh", "gap"]
-            publish_large(server, stream, 120, 1)
-            assert slow.upto(120)[-1] == 120
-        assert seen == list(range(len(seen))), "what came before the news came whole"
+        told = read_until_told(slow)
+        if isinstance(told, Goodbye):
+            assert (told.reason, transport == "sse") == ("too_slow", False)
+            return
+        assert told.missed == told.to.id - told.behind.id > 0
+        publish_large(server, stream, 120, 1)
+        assert slow.upto(120)[-1] == 120, "and goes on in order (a state with what was its newest just then)"
 
 
-def read_until_told(slow: Follower, last: int) -> list[int]:
-    """What a slow reader still gets, up to the news that it has to jump (and, for a state, its newest)."""
+def read_until_told(slow: Follower) -> Jumped | Goodbye:
+    """Read what a slow reader still gets, which has to be whole, up to the news that it has to jump."""
     seen: list[int] = []
     try:
-        while slow.verdicts == ["fresh"] and (not seen or seen[-1] != last):
-            if slow.transport == "sse":
-                read_one_or_verdict(slow, seen)
-            else:
-                seen.append(slow.next()["n"])
-    except Goodbye as told:
-        assert told.reason == "too_slow"
-        assert slow.transport != "sse"
-        return seen
-    assert slow.transport == "sse", "a cable client has to hear too_slow"
-    return seen
-
-
-def read_one_or_verdict(slow: Any, seen: list[int]) -> None:
-    event = slow.client.event()
-    if event.name == "verdict":
-        asked = slow.cursor
-        slow.judged(event.json())
-        assert slow.missed == slow.cursor.id - asked.id > 0
-    elif event.name == "message":
-        slow.step(slow.cursor.plus(1))
-        assert event.id == str(slow.cursor)
-        seen.append(event.json()["n"])
-
-
-def test_a_state_goes_on_with_its_newest_after_the_jump(servers: Servers, handover: str) -> None:
-    server = servers.get(HANDOVER=handover, MAX_REPLAY="20", TAIL_SIZE="10")
-    stream = servers.stream(server, "state")
-    with follow("sse", server.address, stream, rcvbuf=SMALL) as slow:
-        publish_large(server, stream, 0, 120)
-        read_until_told(slow, last=119)
-        assert slow.numbers(1) == [119]
+        while True:
+            seen.append(slow.next()["n"])
+            assert seen == list(range(len(seen)))
+    except (Jumped, Goodbye) as told:
+        return told
 
 
 def test_a_stuck_reader_is_aborted(transport: str, servers: Servers, handover: str) -> None:

@@ -53,7 +53,7 @@ def test_the_first_bytes_are_retry_then_the_verdict(server: Server, log: str) ->
 
 
 def test_the_verdict_has_four_keys_and_an_id(server: Server, log: str) -> None:
-    head = server.publish(log, {"n": 0})
+    head = server.put(log, {"n": 0})
     with SseClient(server.address, target(log)) as client:
         event = client.event()
         assert (event.name, event.id) == ("verdict", head)
@@ -81,7 +81,7 @@ def test_retry_is_jittered_within_its_bounds(servers: Servers, handover: str) ->
 
 def test_the_default_stream_is_the_dashboard(servers: Servers, handover: str) -> None:
     server = servers.get(HANDOVER=handover)
-    position = server.publish("dashboard_updates", {"n": 1})
+    position = server.put("dashboard_updates", {"n": 1})
     with SseClient(server.address, "/dashboard/stream") as client:
         assert client.event().name == "verdict"
         event = client.event()
@@ -148,7 +148,7 @@ def test_line_ends_between_tokens_become_spaces(server: Server, log: str) -> Non
 
 
 def test_heartbeats_name_time_and_position(server: Server, log: str) -> None:
-    head = server.publish(log, {"n": 0})
+    head = server.put(log, {"n": 0})
     with SseClient(server.address, target(log)) as client:
         beats = [client.until("heartbeat") for _ in range(2)]
         times = [datetime.fromisoformat(beat.json()["time"]) for beat in beats]

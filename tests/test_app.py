@@ -1,0 +1,189 @@
+"""app: all parts together under Starlette's TestClient, where nothing is handed over."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.websockets import WebSocketDisconnect
+
+from dashboard_rt.app import Parts, create_app
+from dashboard_rt.errors import BadSetting
+from dashboard_rt.settings import Settings
+
+IDENTIFIER = '{"channel":"$pubsub","stream_name":"events"}'
+EXT = "actioncable-v1-ext-json"
+TOKEN = {"authorization": "Bearer s3cret"}
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """The app sets the collector for a process of its own; the tests' is set back."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.read(
+        {
+            "DATABASE_URL": f"sqlite:///{tmp_path}/app.db",
+            "STREAMS": "dashboard_updates:state,events:log",
+            "JOBS": "off",
+            "PUBLISH_TOKEN": "s3cret",
+            "DRAIN_SECONDS": "1",
+        }
+    )
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), base_url="http://a.example") as client:
+        yield client
+
+
+def parts(client: TestClient) -> Parts:
+    found: Parts = client.app.state.parts  # type: ignore[attr-defined]
+    return found
+
+
+def publish(client: TestClient, number: int) -> str:
+    answer = client.post("/streams/events", content=json.dumps({"n": number}), headers=TOKEN)
+    assert answer.status_code == 201
+    position: str = answer.json()["position"]
+    return position
+
+
+def hear(websocket: Any, type_: str | None) -> dict[str, Any]:
+    """The next frame of a type, or the next update; pings may come in between."""
+    while (frame := json.loads(websocket.receive_text())).get("type") != type_:
+        assert frame["type"] == "ping"
+    found: dict[str, Any] = frame
+    return found
+
+
+def test_cable_from_the_handshake_to_the_update(client: TestClient) -> None:
+    with client.websocket_connect("/cable", subprotocols=["actioncable-v1-json", EXT]) as websocket:
+        assert cast(str, websocket.accepted_subprotocol) == EXT
+        hear(websocket, "welcome")
+        websocket.send_text(json.dumps({"command": "subscribe", "identifier": IDENTIFIER}))
+        assert hear(websocket, "confirm_subscription")["verdict"] == "fresh"
+        position = publish(client, 1)
+        update = hear(websocket, None)
+        assert (update["message"], f"{update['epoch']}-{update['offset']}") == ({"n": 1}, position)
+        websocket.send_bytes(b"\x00")
+        websocket.send_text("nonsense")
+        websocket.send_text('{"command":"ping"}')
+        hear(websocket, "pong")
+    with client.websocket_connect("/cable") as websocket:
+        hear(websocket, "welcome")
+        command = {"command": "subscribe", "identifier": IDENTIFIER, "last_event_id": position}
+        publish(client, 2)
+        websocket.send_text(json.dumps(command))
+        assert hear(websocket, "confirm_subscription")["verdict"] == "recovered"
+        assert hear(websocket, None)["message"] == {"n": 2}
+
+
+def test_cable_refuses_another_origin_with_404(client: TestClient) -> None:
+    refused = client.websocket_connect("/cable", headers={"origin": "http://evil.example"})
+    with pytest.raises(WebSocketDenialResponse) as denied:
+        refused.__enter__()
+    assert denied.value.status_code == 404
+    with client.websocket_connect("/cable", headers={"origin": "http://testserver"}) as websocket:
+        hear(websocket, "welcome")
+
+
+def test_cable_over_http_is_404(client: TestClient) -> None:
+    assert client.get("/cable").status_code == 404
+
+
+def test_a_stream_runs_from_its_verdict_to_its_goodbye(client: TestClient) -> None:
+    """TestClient hands out a response when it has ended: so another thread publishes, and drains the audience."""
+    live = parts(client)
+    first = publish(client, 1)
+
+    def end() -> None:
+        publish(client, 2)
+        assert client.portal is not None
+        client.portal.call(live.audience.drain)
+
+    client.portal.call(first_connection, live, threading.Thread(target=end))  # type: ignore[union-attr]
+    answer = client.get("/dashboard/stream", params={"stream": "events", "last_event_id": first})
+    assert answer.status_code == 200
+    blocks = [dict(line.split(": ", 1) for line in b.split("\n")) for b in answer.text.split("\n\n") if b]
+    assert json.loads(blocks[1]["data"])["verdict"] == "recovered"
+    assert [json.loads(block["data"]) for block in blocks if "event" not in block and "id" in block] == [
+        {"n": 2}
+    ]
+    assert (blocks[-1]["event"], json.loads(blocks[-1]["data"])["reason"]) == ("goodbye", "server_restart")
+    assert live.audience.count == 0
+
+
+async def first_connection(live: Parts, then: threading.Thread) -> None:
+    """Start a thread when the first client has come in."""
+    admit = live.audience.admit
+
+    def admitted(*args: Any) -> None:
+        admit(*args)
+        then.start()
+
+    live.audience.admit = admitted  # type: ignore[assignment, method-assign]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("HEAD", "/dashboard/stream", 200),
+        ("POST", "/dashboard/stream", 405),
+        ("GET", "/dashboard/stream?stream=unknown", 404),
+        ("GET", "/dashboard/stream?stream=events&stream=events", 400),
+        ("GET", "/dashboard/stream?" + "&" * 40, 400),
+    ],
+)
+def test_what_the_stream_answers_without_streaming(
+    client: TestClient, method: str, path: str, status: int
+) -> None:
+    assert client.request(method, path).status_code == status
+
+
+def test_everything_stops_in_order_and_starts_again_on_the_same_database(settings: Settings) -> None:
+    with TestClient(create_app(settings), base_url="http://a.example") as client:
+        position = publish(client, 1)
+        with client.websocket_connect("/cable") as websocket:
+            hear(websocket, "welcome")
+            assert client.portal is not None
+            client.portal.call(parts(client).audience.drain)
+            told = hear(websocket, "disconnect")
+            assert (told["reason"], told["reconnect"]) == ("server_restart", True)
+            with pytest.raises(WebSocketDisconnect) as closed:
+                websocket.receive_text()
+            assert closed.value.code == 1001
+        stopped = parts(client)
+    assert not stopped.follower.following
+    with TestClient(create_app(settings), base_url="http://a.example") as client:
+        assert str(parts(client).hub.position("events")) == position
+        assert client.get("/ready").status_code == 200
+
+
+def test_several_apps_in_one_process_do_not_mix(tmp_path: Path) -> None:
+    apps = [
+        create_app(Settings.read({"DATABASE_URL": f"sqlite:///{tmp_path}/{n}.db", "JOBS": "off"}))
+        for n in "ab"
+    ]
+    with TestClient(apps[0]) as one, TestClient(apps[1]) as two, one.websocket_connect("/cable") as websocket:
+        hear(websocket, "welcome")
+        assert (parts(one).audience.count, parts(two).audience.count) == (1, 0)
+
+
+def test_the_environment_is_read_where_no_settings_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "nonsense")
+    with pytest.raises(BadSetting, match="PORT"):
+        create_app()

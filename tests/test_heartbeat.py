@@ -1,0 +1,91 @@
+"""heartbeat: each client once per interval, in small steps, and no ticks made up for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from dashboard_rt.heartbeat import SLICES, Timer, Wheel
+from tests.simulation import VirtualLoop
+
+
+def test_each_client_is_due_once_per_round_and_the_slots_are_even() -> None:
+    wheel: Wheel[int] = Wheel(SLICES)
+    for client in range(1000):
+        wheel.add(client)
+    slices = [wheel.turn() for _ in range(SLICES)]
+    assert {len(due) for due in slices} == {1000 // SLICES}
+    assert Counter(client for due in slices for client in due) == Counter(range(1000))
+    assert set(wheel) == set(range(1000))
+
+
+def test_who_was_removed_is_due_no_more() -> None:
+    wheel: Wheel[str] = Wheel(3)
+    slots = {name: wheel.add(name) for name in "abcdef"}
+    wheel.remove("c", slots["c"])
+    wheel.remove("c", slots["c"])  # harmless
+    assert sorted(wheel) == ["a", "b", "d", "e", "f"]
+    assert sorted(name for _ in range(3) for name in wheel.turn()) == ["a", "b", "d", "e", "f"]
+
+
+def test_a_slot_may_be_changed_while_it_is_served() -> None:
+    wheel: Wheel[str] = Wheel(1)
+    slot = wheel.add("a")
+    wheel.add("b")
+    for name in wheel.turn():
+        wheel.remove(name, slot)
+    assert list(wheel) == []
+
+
+def test_ticks_come_every_period_until_stopped() -> None:
+    async def run() -> list[float]:
+        loop = asyncio.get_running_loop()
+        ticks: list[float] = []
+        timer = Timer(0.5, lambda late: ticks.append(loop.time()))
+        await asyncio.sleep(2.1)
+        timer.stop()
+        await asyncio.sleep(2)
+        return ticks
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(run()) == [0.5, 1.0, 1.5, 2.0]
+
+
+def test_a_loop_that_slept_is_told_how_long_and_ticks_are_not_made_up_for() -> None:
+    async def run() -> list[tuple[float, float]]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        ticks: list[tuple[float, float]] = []
+        timer = Timer(1.0, lambda late: ticks.append((loop.time(), late)))
+        await asyncio.sleep(1.5)
+        loop.now += 5  # something kept the loop busy
+        await asyncio.sleep(2)
+        timer.stop()
+        return ticks
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        ticks = runner.run(run())
+    assert ticks[:2] == [(1.0, 0.0), (6.5, 4.5)]
+    assert len(ticks) <= 5
+
+
+def test_a_tick_that_fails_does_not_end_the_timer() -> None:
+    async def run() -> tuple[int, list[str]]:
+        loop = asyncio.get_running_loop()
+        reported: list[str] = []
+        loop.set_exception_handler(lambda _, context: reported.append(str(context["exception"])))
+        ticks = 0
+
+        def tick(late: float) -> None:
+            nonlocal ticks
+            ticks += 1
+            if ticks == 1:
+                raise RuntimeError("boom")
+
+        timer = Timer(1.0, tick)
+        await asyncio.sleep(3.5)
+        timer.stop()
+        return ticks, reported
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(run()) == (3, ["boom"])
