@@ -31,7 +31,7 @@ from .handover_websocket import (
     target_of,
     under_uvloop,
 )
-from .handover_websocket import WebSocketProtocol as WebSocketProtocol  # its public name
+from .handover_websocket import WebSocketProtocol as WebSocketProtocol  # noqa: PLC0414  its public name
 
 COMPRESS = "dashboard_rt.compress"  # in the lifespan state
 MAX_HEAD = 65536
