@@ -283,9 +283,10 @@ async def test_trim_takes_many_small_slices_between_which_appends_go(
     while not trimming.done():
         await log.append([Append("a", texts(appended))])
         appended += 1
-    assert await trimming == 495
+    removed = await trimming
+    assert removed in (495, 496), "it may look at the bounds before or after the first append"
     assert appended > 40
-    assert ids(await everything(log, "a")) == [*range(496, 501 + appended)]
+    assert ids(await everything(log, "a")) == [*range(removed + 1, 501 + appended)]
 
 
 async def test_two_processes_that_trim_do_not_trim_too_much(log: EventLog, tmp_path: Path) -> None:
