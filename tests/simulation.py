@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dashboard_rt.audience import Audience
-from dashboard_rt.cable import CableSession
+from dashboard_rt.cable_session import CableSession
 from dashboard_rt.errors import LogUnavailable
 from dashboard_rt.follower import Follower
 from dashboard_rt.frames import SSE_IDENTITY

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dashboard_rt.cable import CableSession
+from dashboard_rt.cable_session import CableSession
 from dashboard_rt.types import Kind, Position
 from tests.simulation import FakeLog, FakeTransport, Process
 

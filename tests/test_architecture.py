@@ -16,26 +16,40 @@ BENCH = sorted((ROOT / "bench").rglob("*.py"))
 
 # A module imports from the layers above its own, never from its own or from below.
 LAYERS = [
-    {"types", "errors"},
+    {"types", "errors", "meter"},
     {
         "variables",
         "telemetry",
         "frames",
+        "commands",
         "tail",
         "standing",
         "heartbeat",
         "origins",
         "plain",
+        "shortcut",
         "transaction",
         "waiting",
         "websocket_link",
     },
-    {"settings", "subscription", "sqlite", "schema", "access", "replies", "handover_websocket"},
+    {
+        "settings",
+        "subscription",
+        "sqlite",
+        "schema",
+        "access",
+        "replies",
+        "tasks",
+        "handover_cycle",
+        "handover_websocket",
+    },
     {"logs", "db", "broker", "pages"},
-    {"eventlog", "dashboard"},
+    {"eventlog", "dashboard", "judge"},
     {"publisher", "hub", "probe"},
     {"follower", "audience", "handover", "jobs"},
-    {"departure", "live", "worker", "publishing", "triggers", "sse", "cable"},
+    {"departure", "live", "worker", "publishing", "triggers", "clients"},
+    {"sse", "cable_session"},
+    {"cable"},
     {"api"},
     {"app"},
     {"serving"},
@@ -48,7 +62,7 @@ DOORS = {
     "databases": {"db"},
     "aiosqlite": {"db", "sqlite"},
     "broadcaster": {"broker"},
-    "uvicorn": {"handover", "handover_websocket", "serving", "departure"},
+    "uvicorn": {"handover", "handover_cycle", "handover_websocket", "serving", "departure"},
     "httptools": {"handover", "handover_websocket"},
     "websockets": {"handover_websocket", "websocket_link", "frames"},
     "psutil": {"probe"},
@@ -56,8 +70,8 @@ DOORS = {
     "click": {"__main__"},
 }
 PUBLIC_UVICORN = {"serving", "departure"}  # these know what uvicorn shows; handover alone knows its insides
-DEAF = {"sse", "cable"}  # they know the hub and its nouns, not where updates come from
-NOT_FOR_THE_DEAF = {"eventlog", "broker", "db", "publisher", "follower", "sse", "cable"}
+DEAF = {"sse", "cable", "cable_session"}  # they know the hub and its nouns, not where updates come from
+NOT_FOR_THE_DEAF = {"eventlog", "broker", "db", "publisher", "follower", "sse"}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -67,6 +67,11 @@ class Fixture:
         self.broadcasts.append(Faulty(url, self.faults))
         return self.broadcasts[-1]
 
+    async def rings(self) -> None:
+        """Ring, and hear it twice: from this process, and over the backend."""
+        await self.broker.ring(RING)
+        assert [await self.ear.next(), await self.ear.next()] == [RING, RING]
+
     def swallowed(self, where: str) -> float:
         return self.telemetry.value("swallowed", where=where)
 
@@ -81,9 +86,23 @@ async def started(fixture: Fixture) -> AsyncIterator[Fixture]:
 
 
 @pytest.fixture
-async def bell(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fixture]:
+async def bell() -> AsyncIterator[Fixture]:
+    """A broker on its own: `memory://`."""
+    async with started(Fixture()) as fixture:
+        yield fixture
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treats `memory://` as a backend with others on it; the echo of an own ring stands for what they hear."""
+    monkeypatch.setattr(broker_module, "ALONE", frozenset())
     monkeypatch.setattr(broker_module, "BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(broker_module, "BACKOFF_CAP_SECONDS", 0.002)
+
+
+@pytest.fixture
+async def backed(shared: None) -> AsyncIterator[Fixture]:
+    """A broker with others."""
     async with started(Fixture()) as fixture:
         yield fixture
 
@@ -119,9 +138,16 @@ async def test_brokers_do_not_hear_each_other_in_memory(bell: Fixture) -> None:
         assert bell.ear.rings.empty()
 
 
-async def test_updates_that_do_not_fit_stay_behind(bell: Fixture) -> None:
-    await bell.broker.ring(RING._replace(texts=["9" * (4 * 1024 * 1024)]))
-    heard = await bell.ear.next()
+async def test_others_hear_it_over_the_backend(backed: Fixture) -> None:
+    await backed.rings()
+    assert backed.ear.rings.empty()
+
+
+async def test_updates_that_do_not_fit_stay_behind(backed: Fixture) -> None:
+    large = RING._replace(texts=["9" * (4 * 1024 * 1024)])
+    await backed.broker.ring(large)
+    assert await backed.ear.next() == large
+    heard = await backed.ear.next()
     assert heard == RING._replace(texts=[])
     assert heard.first_id == RING.last_id + 1
 
@@ -138,11 +164,10 @@ async def test_updates_that_do_not_fit_stay_behind(bell: Fixture) -> None:
         '["e","s",7,0]',
     ],
 )
-async def test_what_is_no_ring_is_counted_and_the_next_is_heard(bell: Fixture, message: str) -> None:
-    await bell.broadcasts[0].publish(broker_module.CHANNEL, message)
-    await bell.broker.ring(RING)
-    assert await bell.ear.next() == RING
-    assert bell.telemetry.value("rings", result="unreadable") == 1
+async def test_what_is_no_ring_is_counted_and_the_next_is_heard(backed: Fixture, message: str) -> None:
+    await backed.broadcasts[0].publish(broker_module.CHANNEL, message)
+    await backed.rings()
+    assert backed.telemetry.value("rings", result="unreadable") == 1
 
 
 async def test_a_handler_that_fails_is_counted_and_the_others_hear(bell: Fixture) -> None:
@@ -160,57 +185,52 @@ async def test_a_handler_that_fails_is_counted_and_the_others_hear(bell: Fixture
 
 @pytest.mark.parametrize("fault", ["publish", "freeze"])
 async def test_a_ring_that_fails_is_counted_and_keeps_nobody(
-    bell: Fixture, fault: str, monkeypatch: pytest.MonkeyPatch
+    backed: Fixture, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_module, "RING_SECONDS", 0.01)
-    bell.faults.append(fault)
-    await bell.broker.ring(RING)
-    assert bell.telemetry.value("rings", result="failed") == 1
-    bell.faults.clear()
-    await bell.broker.ring(RING)
-    assert await bell.ear.next() == RING
+    backed.faults.append(fault)
+    await backed.broker.ring(RING)
+    assert await backed.ear.next() == RING  # this process needs no backend for it
+    assert backed.telemetry.value("rings", result="failed") == 1
+    backed.faults.clear()
+    await backed.rings()
 
 
-async def test_a_ring_before_the_start_is_counted() -> None:
+async def test_a_ring_before_the_start_is_counted(shared: None) -> None:
     fixture = Fixture()
     assert not fixture.broker.heard
     await fixture.broker.ring(RING)
     assert fixture.telemetry.value("rings", result="failed") == 1
 
 
-async def test_a_subscription_that_ends_is_started_anew(bell: Fixture) -> None:
-    queue = next(iter(bell.broadcasts[0]._subscribers[broker_module.CHANNEL]))
+async def test_a_subscription_that_ends_is_started_anew(backed: Fixture) -> None:
+    queue = next(iter(backed.broadcasts[0]._subscribers[broker_module.CHANNEL]))
     await queue.put(None)  # what broadcaster does when a subscription is over
-    await until(lambda: len(bell.broadcasts) == 2 and bell.broker.heard)
-    await bell.broker.ring(RING)
-    assert await bell.ear.next() == RING
-    assert bell.telemetry.value("broker_restarts") == 1
+    await until(lambda: len(backed.broadcasts) == 2 and backed.broker.heard)
+    await backed.rings()
+    assert backed.telemetry.value("broker_restarts") == 1
 
 
 async def test_a_server_that_is_away_does_not_keep_the_start_and_is_tried_until_it_is_there(
-    monkeypatch: pytest.MonkeyPatch,
+    shared: None,
 ) -> None:
-    monkeypatch.setattr(broker_module, "BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(broker_module, "BACKOFF_CAP_SECONDS", 0.002)
     fixture = Fixture()
     fixture.faults.append("connect")
-    async with started(fixture) as bell:
-        assert not bell.broker.heard
-        await until(lambda: len(bell.broadcasts) >= 3)
-        bell.faults.clear()
-        await until(lambda: bell.broker.heard)
-        assert bell.swallowed("broker.subscription") >= 2
-        await bell.broker.ring(RING)
-        assert await bell.ear.next() == RING
+    async with started(fixture):
+        assert not fixture.broker.heard
+        await until(lambda: len(fixture.broadcasts) >= 3)
+        fixture.faults.clear()
+        await until(lambda: fixture.broker.heard)
+        assert fixture.swallowed("broker.subscription") >= 2
+        await fixture.rings()
 
 
-async def test_stop_ends_it_and_may_be_called_twice(bell: Fixture) -> None:
-    await bell.broker.stop()
-    assert not bell.broker.heard
-    await bell.broker.stop()
-    await bell.broker.start()
-    await bell.broker.ring(RING)
-    assert await bell.ear.next() == RING
+async def test_stop_ends_it_and_may_be_called_twice(backed: Fixture) -> None:
+    await backed.broker.stop()
+    assert not backed.broker.heard
+    await backed.broker.stop()
+    await backed.broker.start()
+    await backed.rings()
 
 
 def test_a_ring_travels_unchanged() -> None:

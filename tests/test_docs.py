@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from dashboard_rt import frames
+from dashboard_rt import commands, frames
 from dashboard_rt.app import create_app
 from dashboard_rt.settings import Settings, described
 from dashboard_rt.types import Verdict
@@ -37,7 +37,7 @@ def test_every_setting_is_in_the_table_of_settings(variable: str) -> None:
     "word",
     [
         *Verdict,
-        *frames.COMMANDS,
+        *commands.COMMANDS,
         frames.EXT_PROTOCOL,
         frames.BASE_PROTOCOL,
         "last_event_id",

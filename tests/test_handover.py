@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Opcode
 from websockets.protocol import Protocol as Rfc6455
 
-from dashboard_rt.audience import Client
+from dashboard_rt.clients import Client
 from dashboard_rt.frames import EXT_PROTOCOL
 from dashboard_rt.handover import MAX_HEAD, HttpProtocol, WebSocketProtocol, offered
 from dashboard_rt.handover_websocket import EXTENSION, ReadyWebSocket
@@ -339,6 +339,29 @@ def test_a_long_body_is_no_head() -> None:
             peer.leave()
 
     run(work)
+
+
+# ---- copies
+
+
+def test_a_later_connection_is_what_uvicorns_constructor_would_have_made() -> None:
+    config = Config(lambda: None, log_config=None, http=HttpProtocol)
+    config.load()
+
+    async def work() -> None:
+        state, lifespan = ServerState(), {"a": 1}
+        stock = HttpToolsProtocol(config, state, lifespan)
+        HttpProtocol(config, state, lifespan)
+        later = HttpProtocol(config, state, lifespan)
+        own = {"parser", "pipeline"}
+        assert {k: v for k, v in vars(later).items() if k not in own} == {
+            k: v for k, v in vars(stock).items() if k not in own
+        }
+        assert type(later.parser) is type(stock.parser) and later.pipeline == stock.pipeline
+        assert HttpProtocol(config, state, lifespan).pipeline is not later.pipeline
+        assert HttpProtocol(config, ServerState(), lifespan).server_state is not state
+
+    asyncio.run(work())
 
 
 # ---- the way into a WebSocket
@@ -739,7 +762,9 @@ def test_a_stuck_reader_costs_its_buffer_and_is_resumed_without_a_loss() -> None
 async def first(world: World) -> Client:
     topic = world.process.hub.topics["events"]
     await until(lambda: topic.groups)
-    return next(iter(world.audience))
+    client = next(iter(world.audience))
+    assert isinstance(client, Client)
+    return client
 
 
 # ---- nothing stays behind

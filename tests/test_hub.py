@@ -104,8 +104,10 @@ class World:
             assert record.state == "off" or record.position == Position(self.log.epoch, head)
         assert self.talker.session is None or self.talker.all_is_said()
         for process in self.processes:
+            hub = process.hub
             assert process.telemetry.value("swallowed", where="hub.task") == 0
-            assert not process.hub._asking and not process.hub._tasks
+            assert process.telemetry.value("swallowed", where="judge.task") == 0
+            assert not hub._judge._asking and not hub._judge._tasks and not hub._tasks
 
 
 numbers = st.integers(0, 5)

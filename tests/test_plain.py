@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dashboard_rt.audience import Client
-from dashboard_rt.cable import CableSession
+from dashboard_rt.cable_session import CableSession
+from dashboard_rt.clients import Client
 from dashboard_rt.frames import SSE_IDENTITY
 from dashboard_rt.plain import HIGH_WATER, LOW_WATER, Outbox, run_cable, run_sse
 from dashboard_rt.settings import Settings

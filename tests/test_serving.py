@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import pickle
 import resource
+import signal
 import socket
 
 import pytest
+from uvicorn import Config
 
 from dashboard_rt import serving
 from dashboard_rt.errors import BadSetting
 from dashboard_rt.settings import Settings
+from tests.simulation import VirtualLoop
 
 
 def test_a_free_port() -> None:
@@ -89,3 +93,32 @@ def test_the_file_limit_is_raised() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_signal_ends_it_at_once_though_it_looks_after_itself_once_a_second() -> None:
+    async def work() -> tuple[list[int], float]:
+        server = serving.QuietServer(Config(lambda: None, log_config=None, lifespan="off"))
+        server.config.load()
+        looks: list[int] = []
+        real = server.on_tick
+
+        async def on_tick(counter: int) -> bool:
+            looks.append(counter)
+            return await real(counter)
+
+        server.on_tick = on_tick  # type: ignore[method-assign]
+        loop = asyncio.get_running_loop()
+        running = loop.create_task(server.main_loop())
+        await asyncio.sleep(3.5)
+        server.handle_exit(signal.SIGTERM, None)
+        await running
+        return looks, loop.time()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(work()) == ([0, 0, 0, 0, 0], 3.5)
+
+
+def test_a_signal_before_the_start_is_heard_too() -> None:
+    server = serving.QuietServer(Config(lambda: None, log_config=None, lifespan="off"))
+    server.handle_exit(signal.SIGTERM, None)
+    assert server.should_exit

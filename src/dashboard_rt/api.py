@@ -25,8 +25,6 @@ from .eventlog import EventLog
 from .jobs import Jobs
 from .pages import WEB, Heads, page_routes
 from .probe import resident_bytes
-from .publisher import Publisher
-from .publishing import PublishEndpoint
 from .replies import COMMON, Json
 from .settings import DASHBOARD_STREAM, Settings
 from .telemetry import CONTENT_TYPE, Telemetry
@@ -68,10 +66,6 @@ class Parts(Protocol):
         """The bell."""
 
     @property
-    def publisher(self) -> Publisher:
-        """Appends and rings."""
-
-    @property
     def hub(self) -> Live:
         """Follows the log."""
 
@@ -85,10 +79,8 @@ class Parts(Protocol):
 
 
 def routes(parts: Parts, web: Path = WEB) -> list[BaseRoute]:
-    """Every route but the streams. The busiest comes first, because Starlette tries them in order."""
-    publish = PublishEndpoint(parts.publisher, parts.settings.publish_token)
+    """Every route that is not busy."""
     return [
-        Route("/streams/{stream}", publish, methods=["POST"]),
         *Endpoints(parts).routes(),
         *Triggers(parts.jobs, parts.settings).routes(),
         *page_routes(parts.settings, parts.hub, web),

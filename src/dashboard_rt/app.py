@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
 from .api import routes
@@ -25,8 +26,10 @@ from .hub import Hub
 from .jobs import Jobs
 from .live import Live
 from .publisher import Publisher
+from .publishing import PublishEndpoint
 from .replies import exception_handlers
 from .settings import Settings
+from .shortcut import Shortcut
 from .sse import StreamEndpoint
 from .telemetry import Telemetry
 
@@ -111,12 +114,18 @@ def create_app(settings: Settings | None = None) -> Starlette:
         async with running(parts):
             yield {COMPRESS: parts.settings.ws_compression}
 
+    busy: list[Route | WebSocketRoute] = [
+        Route("/dashboard/stream", StreamEndpoint(parts.audience, parts.settings, parts.telemetry)),
+        WebSocketRoute("/cable", CableEndpoint(parts.audience, parts.settings, parts.telemetry)),
+        Route(
+            "/streams/{stream}",
+            PublishEndpoint(parts.publisher, parts.settings.publish_token),
+            methods=["POST"],
+        ),
+    ]
     app = Starlette(
-        routes=[
-            Route("/dashboard/stream", StreamEndpoint(parts.audience, parts.settings, parts.telemetry)),
-            WebSocketRoute("/cable", CableEndpoint(parts.audience, parts.settings, parts.telemetry)),
-            *routes(parts),
-        ],
+        routes=[*busy, *routes(parts)],
+        middleware=[Middleware(Shortcut, busy)],
         lifespan=lifespan,
         exception_handlers=dict(exception_handlers),
     )

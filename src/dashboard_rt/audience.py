@@ -9,132 +9,36 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
-from typing import ClassVar
+from typing import Protocol
 
 from .heartbeat import SLICES, Timer, Wheel
 from .hub import Hub
 from .settings import Settings
-from .standing import Standing
-from .subscription import Session, Sink, Subscription
+from .subscription import Session
 from .telemetry import Telemetry
 from .types import Transport, Verdict
 
 SWEEP_SECONDS = 0.5  # how often the stuck are looked at
-HELD_BYTES = 16384  # more than this is not held back: a write so large is worth its system call
 LAST_WORDS_SECONDS = 5.0  # for the goodbyes to arrive and be answered, within DRAIN_SECONDS
 GOODBYES_PER_SECOND = (
     2000  # a drain is not faster than that, so that the clients do not all come back at once
 )
 
 
-class _Nowhere:
-    """The sink of a client before its connection is made and after it is lost."""
+class Member(Session, Protocol):
+    """What is asked of a client."""
 
-    def write(self, data: bytes) -> None: ...
-
-    def close(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-
-NOWHERE = _Nowhere()
-
-
-class Client:
-    """What the clients of both transports share: a place to write to, and the asyncio callbacks of flow control."""
-
-    __slots__ = ("_held", "audience", "paused", "sink", "slot")
-    transport: ClassVar[Transport]
-
-    def __init__(self, audience: Audience) -> None:
-        self.audience = audience
-        self.sink: Sink = NOWHERE
-        self.paused = False
-        self.slot = -1  # of its heartbeat wheel; below zero: not admitted
-        self._held: bytes | None = None  # what is said while words are held, to leave in one write
-
-    def write(self, data: bytes) -> None:
-        """Write, or hold."""
-        if self._held is None:
-            self.sink.write(data)
-            return
-        self._held += data
-        if len(self._held) > HELD_BYTES:
-            held, self._held = self._held, b""
-            self.sink.write(held)
-
-    def hold(self, data: bytes = b"") -> None:
-        """From here to `let_go`, words are gathered: each write is a system call of its own."""
-        self._held = data
-
-    def let_go(self) -> None:
-        """Write what was held."""
-        held, self._held = self._held, None
-        if held:
-            self.sink.write(held)
-
-    def subscriptions(self) -> Iterable[Subscription]:
-        """What it reads."""
-        raise NotImplementedError
-
-    def joined(self, subscription: Subscription, standing: Standing) -> None:
-        """The verdict is known; what follows `standing.cursor` is written next."""
-        raise NotImplementedError
-
-    def jumped(self, subscription: Subscription, standing: Standing) -> bool:
-        """It fell behind for good. True: it was told so and goes on from `standing.cursor`."""
-        raise NotImplementedError
-
-    def replay(self, subscription: Subscription, standing: Standing) -> None:
-        """What it asked for by time stands here (only cable asks)."""
-        raise NotImplementedError
-
-    def caught_up(self, subscription: Subscription) -> None:
-        """It has become current."""
-        raise NotImplementedError
+    slot: int  # of its heartbeat wheel; below zero: not admitted
 
     def beat(self) -> None:
         """Time for a heartbeat."""
-        raise NotImplementedError
 
     def goodbye(self, reason: str, retry_ms: int) -> None:
         """Say the last word, then end cleanly."""
-        raise NotImplementedError
-
-    def pause_writing(self) -> None:
-        """Its buffer is full (asyncio calls a protocol so)."""
-        if not self.paused:
-            self.paused = True
-            self.audience.hub.stall(self)
-
-    def resume_writing(self) -> None:
-        """Its buffer has room again (asyncio calls a protocol so)."""
-        if self.paused:
-            self.paused = False
-            self.audience.hub.go_on(self)
-
-    def untie(self) -> None:
-        """Let go of all that refers back to it, so that it is freed at once: the collector comes by rarely."""
-        raise NotImplementedError
-
-    @property
-    def going(self) -> bool:
-        """Whether its last word is said or its connection lost: nothing may be written any more."""
-        return self.sink is NOWHERE or self.audience.is_leaving(self)
-
-    def lost(self, reason: str) -> None:
-        """The connection is no more; `reason` is a label of the `closed` counter."""
-        if self.sink is not NOWHERE:
-            self.sink = NOWHERE
-            self.audience.leave(self, reason)
-            self.untie()
 
 
 class Audience:
@@ -145,14 +49,14 @@ class Audience:
         self._settings = settings
         self._telemetry = telemetry
         self._period = min(settings.cable_ping, settings.sse_heartbeat) / SLICES
-        self._wheels: dict[Transport, Wheel[Client]] = {
+        self._wheels: dict[Transport, Wheel[Member]] = {
             Transport.SSE: Wheel(round(settings.sse_heartbeat / self._period)),
             Transport.CABLE: Wheel(round(settings.cable_ping / self._period)),
         }
         self._open = {t: telemetry.connections.labels(t) for t in Transport}
         self._opened = {(t, v): telemetry.opened.labels(t, v) for t in Transport for v in Verdict}
         self._addresses: Counter[str] = Counter()
-        self._address_of: dict[Client, str] = {}
+        self._address_of: dict[Member, str] = {}
         self._leaving: dict[Session, float] = {}
         self._empty = asyncio.Event()
         self._timer: Timer | None = None
@@ -178,7 +82,7 @@ class Audience:
             return "full"
         return None
 
-    def admit(self, client: Client, address: str | None) -> None:
+    def admit(self, client: Member, address: str | None) -> None:
         """Count a client in and give it its place among the heartbeats."""
         self.count += 1
         self._empty.clear()
@@ -188,11 +92,11 @@ class Audience:
             self._address_of[client] = address
             self._addresses[address] += 1
 
-    def opened(self, client: Client, verdict: Verdict) -> None:
+    def opened(self, client: Member, verdict: Verdict) -> None:
         """A verdict was told."""
         self._opened[client.transport, verdict].inc()
 
-    def leave(self, client: Client, reason: str) -> None:
+    def leave(self, client: Member, reason: str) -> None:
         """Count a client out and let go of everything it held."""
         for subscription in list(client.subscriptions()):
             self.hub.unsubscribe(subscription)
@@ -209,18 +113,18 @@ class Audience:
         if not self.count:
             self._empty.set()
 
-    def _forget_address(self, client: Client) -> None:
+    def _forget_address(self, client: Member) -> None:
         address = self._address_of.pop(client, None)
         if address is not None:
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]
 
-    def leaving(self, client: Client) -> None:
+    def leaving(self, client: Member) -> None:
         """The last word is said: whoever does not take it within SEND_TIMEOUT is cut."""
         self._leaving[client] = asyncio.get_running_loop().time() + self._settings.send_timeout
 
-    def is_leaving(self, client: Client) -> bool:
+    def is_leaving(self, client: Member) -> bool:
         """Whether its last word is said."""
         return client in self._leaving
 
@@ -228,7 +132,7 @@ class Audience:
         """A client's own time to come back, in ms."""
         return random.randint(self._settings.retry_min, self._settings.retry_max)
 
-    def __iter__(self) -> Iterator[Client]:
+    def __iter__(self) -> Iterator[Member]:
         return chain.from_iterable(self._wheels.values())
 
     # ---- the timer
@@ -236,7 +140,7 @@ class Audience:
     def _tick(self, late: float) -> None:
         self._telemetry.loop_lag_seconds.set(late)
         self.said.clear()
-        for wheel in self._wheels.values():
+        for wheel in self._wheels.values() if self.count else ():
             for client in wheel.turn():
                 self._attempt("audience.beat", client, client.beat)
         now = asyncio.get_running_loop().time()
@@ -244,7 +148,7 @@ class Audience:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(now)
 
-    def _attempt(self, what: str, client: Client, say: Callable[[], None]) -> None:
+    def _attempt(self, what: str, client: Member, say: Callable[[], None]) -> None:
         """One broken connection must not cost the others their heartbeat or their goodbye."""
         try:
             say()
@@ -293,7 +197,7 @@ class Audience:
             for client in list(self):
                 self._cut(client)
 
-    async def _say_goodbye(self, clients: list[Client]) -> None:
+    async def _say_goodbye(self, clients: list[Member]) -> None:
         random.shuffle(clients)
         spread = self._settings.drain_seconds / 2  # the rest of the time is for the last bytes to leave
         batch = max(1, round(max(GOODBYES_PER_SECOND, len(clients) / max(spread, 0.01)) / 100))

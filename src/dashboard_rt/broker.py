@@ -1,5 +1,7 @@
 """The bell between processes. Carries rings, may lose, double or reorder them; nothing else imports `broadcaster`.
 
+A process hears its own rings at once. The backend carries them to the others: under `memory://` there are none.
+
 One `Broadcast` and one subscription per process, in a task that starts them anew whenever they end: broadcaster has
 no reconnect, an unbounded queue per subscriber, and races between subscribers of one channel (facts.md §1). With a
 single subscriber that never waits, none of that can hurt.
@@ -22,6 +24,7 @@ CHANNEL = "dashboard_rt"
 RING_SECONDS = 1.0  # how long a ring may keep the publisher; it may get lost, so it need not wait
 BACKOFF_SECONDS = 0.1  # the first pause before the subscription is started anew, at most; then twice as long
 BACKOFF_CAP_SECONDS = 5.0  # and never longer than this
+ALONE = frozenset({"memory"})  # schemes that reach no other process
 CARRIES = {"memory": 4 * 1024 * 1024}  # bytes of a message by scheme; a larger ring goes without its updates
 
 
@@ -36,6 +39,7 @@ class Broker:
         if scheme not in CARRIES:
             raise BadSetting("BROKER_URL must be memory://.")
         self._url = f"{scheme}://" if scheme == "memory" else url
+        self._alone = scheme in ALONE
         self._carries = CARRIES[scheme]
         self._telemetry = telemetry
         self._failed = telemetry.rings.labels("failed")
@@ -71,6 +75,12 @@ class Broker:
 
     async def ring(self, ring: Ring) -> None:
         """Tell every process. Never raises and never waits long: a ring that fails is counted, and costs latency."""
+        # Behind what is scheduled already, which is the answers to those who have published.
+        asyncio.get_running_loop().call_soon(self._hear, ring)
+        if not self._alone:
+            await self._tell(ring)
+
+    async def _tell(self, ring: Ring) -> None:
         if self._broadcast is None:
             self._failed.inc()  # and no log line: the supervisor wrote one when the subscription went down
             return
@@ -122,7 +132,10 @@ class Broker:
         except ValueError as error:
             self._unreadable.inc()
             self._telemetry.swallow("broker.unreadable", error)
-            return
+        else:
+            self._hear(ring)
+
+    def _hear(self, ring: Ring) -> None:
         for handler in self._handlers:
             try:
                 handler(ring)

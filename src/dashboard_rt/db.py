@@ -11,13 +11,13 @@ hops, and one cancelled between two of them leaves its cursor, and with it a rea
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import aiosqlite
@@ -45,7 +45,8 @@ class Database:
         self._writer = _Held(url, sqlite.WRITER)
         self._reader = _Held(url, sqlite.READER)
         self._turns = asyncio.Lock()
-        self._wal = Path(url.removeprefix("sqlite:///") + "-wal")
+        self._queueing = 0
+        self._wal = url.removeprefix("sqlite:///") + "-wal"
         self._stamp: tuple[int, int] | None = None  # of the WAL, when nobody else's commit was in it unseen
         self._version = 0
         self._unseen = False  # somebody else has committed, and `changed` has not told yet
@@ -84,11 +85,13 @@ class Database:
 
         A caller that is cancelled does not learn how it went, but it went whole or not at all.
         """
-        async with self._turn():
-            result, version = await self._writer.run(
-                partial(sqlite.transact_and_look, transaction=transaction)
-            )
+        await self._take_turn()
+        try:
+            work = partial(sqlite.transact_and_look, transaction=transaction)
+            result, version = await self._writer.run(work)
             self._look(version)
+        finally:
+            self._turns.release()
         return result
 
     @asynccontextmanager
@@ -97,7 +100,8 @@ class Database:
 
         Only use the session in the block; above all do not publish in it: appends wait for its end.
         """
-        async with self._turn():
+        await self._take_turn()
+        try:
             # `Task.cancel` gets through the shield, but does no harm: the thread takes its work in order, so the
             # rollback runs after whatever had begun, and before the work of anybody else.
             with CancelScope(shield=True):
@@ -108,6 +112,8 @@ class Database:
                 except BaseException as error:
                     await self._undo(error)
                     raise
+        finally:
+            self._turns.release()
 
     async def rows(self, sql: str, values: Values | None = None) -> Rows:
         """Committed rows, as tuples."""
@@ -138,18 +144,19 @@ class Database:
         self._version = version
         self._stamp = _stamp(self._wal)
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """One transaction of this process at a time, first come, first served."""
+    async def _take_turn(self) -> None:
+        """One transaction of this process at a time, first come, first served. Whoever has its turn releases it."""
+        if not self._turns.locked() and not self._queueing:
+            await self._turns.acquire()  # at once; a timer for that costs as much as the rest of it
+            return
+        self._queueing += 1
         try:
-            async with asyncio.timeout(TURN_SECONDS if self._turns.locked() else None):
+            async with asyncio.timeout(TURN_SECONDS):
                 await self._turns.acquire()
         except TimeoutError:
             raise LogUnavailable("Another transaction of this process does not end. Try again.") from None
-        try:
-            yield
         finally:
-            self._turns.release()
+            self._queueing -= 1
 
     async def _undo(self, error: BaseException) -> None:
         try:
@@ -166,9 +173,9 @@ class Database:
         return None
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def _stamp(path: str) -> tuple[int, int] | None:
     try:
-        found = file.stat()
+        found = os.stat(path)
     except FileNotFoundError:
         return None
     return found.st_mtime_ns, found.st_size

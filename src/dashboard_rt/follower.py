@@ -22,7 +22,7 @@ from .telemetry import Telemetry
 from .types import Bounds, LogState, Ring, Update
 
 PAGE = 500  # updates a read of the log brings
-CHANGED_SECONDS = 0.05  # how often the database is asked, cheaply, whether another process wrote
+CHANGED_SECONDS = 0.1  # how often the database is asked, cheaply, whether another process wrote
 
 
 class Log(Protocol):

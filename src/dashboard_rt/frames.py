@@ -1,4 +1,4 @@
-"""Pure: updates to the bytes of a wire, commands from text. Never awaits, never touches a socket or a clock.
+"""Pure: updates to the bytes of a wire. Never awaits, never touches a socket or a clock.
 
 A *wire* is how updates look to a group of connections that can share the same bytes: Server-Sent Events with or
 without HTTP/1.1 chunks, or Action Cable frames of one identifier and subprotocol, framed for a raw socket or as
@@ -7,9 +7,9 @@ lines for `websocket.send`. One batch of updates is encoded once per wire, whate
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from websockets.frames import Frame, Opcode
@@ -17,10 +17,8 @@ from websockets.frames import Frame, Opcode
 from .types import Position, Transport, Update, Verdict
 
 WRITE_BYTES = 65536  # one write carries at most this much, or one update
-MAX_IDENTIFIER_BYTES = 1024
 EXT_PROTOCOL = "actioncable-v1-ext-json"
 BASE_PROTOCOL = "actioncable-v1-json"
-COMMANDS = frozenset({"subscribe", "unsubscribe", "message", "history", "pong", "ping"})
 
 
 def dumps(value: object) -> str:
@@ -115,11 +113,11 @@ class CableWire(NamedTuple):
     @property
     def overhead(self) -> int:
         """Bytes that an update may need around its text."""
-        return len(dumps(self.identifier).encode()) + 256
+        return len(_cable_head(self.identifier).encode()) + 256
 
     def encode(self, updates: Sequence[Update], epoch: str) -> bytes:
         """A batch of updates as one write; the extended protocol adds `stream_id`, `epoch`, `offset`."""
-        head = f'{{"identifier":{dumps(self.identifier)},"message":'
+        head = _cable_head(self.identifier)
         if not self.ext:
             return b"".join([cable_frame(f"{head}{update.text}}}", self.raw) for update in updates])
         tail = f',"stream_id":{dumps(updates[0].stream)},"epoch":{dumps(epoch)},"offset":' if updates else ""
@@ -127,7 +125,20 @@ class CableWire(NamedTuple):
 
     def answer(self, update: Update) -> bytes:
         """One update as the answer to a `refresh`: without its place in the stream, so that no cursor moves."""
-        return cable_frame(f'{{"identifier":{dumps(self.identifier)},"message":{update.text}}}', self.raw)
+        return cable_frame(f"{_cable_head(self.identifier)}{update.text}}}", self.raw)
+
+
+@lru_cache(
+    maxsize=64
+)  # thousands of clients say the same identifier: they share the object, and with it its text
+def cable_wire(identifier: str, ext: bool, raw: bool) -> CableWire:
+    """The wire of these three."""
+    return CableWire(identifier, ext, raw)
+
+
+@lru_cache(maxsize=64)
+def _cable_head(identifier: str) -> str:
+    return f'{{"identifier":{dumps(identifier)},"message":'
 
 
 def cable_frame(text: str, raw: bool) -> bytes:
@@ -163,99 +174,6 @@ def cable_disconnect(reason: str, reconnect: bool, retry_in: int | None = None) 
     if retry_in is not None:
         message["retry_in"] = retry_in
     return dumps(message)
-
-
-class BadCommand(ValueError):
-    """A frame to count and ignore; its argument is the reason, a label of the `ignored` counter."""
-
-
-class Command(NamedTuple):
-    """What a cable client asks for. `fields` is the whole object."""
-
-    name: str
-    identifier: str
-    fields: Mapping[str, Any]
-
-
-def parse_command(text: str | bytes) -> Command:
-    """Read one frame of a client; raises BadCommand (protocol §2: malformed input never closes the socket)."""
-    try:
-        fields = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise BadCommand("bad_json") from None
-    if not isinstance(fields, dict):
-        raise BadCommand("bad_json")
-    name = fields.get("command")
-    if not isinstance(name, str) or name not in COMMANDS:
-        raise BadCommand("unknown_command")
-    identifier = fields.get("identifier", "")
-    if not isinstance(identifier, str) or (not identifier and name not in ("ping", "pong")):
-        raise BadCommand("missing_identifier")
-    return Command(name, identifier, fields)
-
-
-def stream_of(identifier: str, default: str) -> str | None:
-    """The stream that an identifier names, or None when it names no channel of ours.
-
-    `DashboardUpdatesChannel` with an optional `stream`, or `$pubsub` with a `stream_name`.
-    """
-    if len(identifier.encode()) > MAX_IDENTIFIER_BYTES:
-        return None
-    try:
-        params = orjson.loads(identifier)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(params, dict):
-        return None
-    name: object = None
-    if params.get("channel") == "DashboardUpdatesChannel":
-        name = params.get("stream", default)
-    elif params.get("channel") == "$pubsub":
-        name = params.get("stream_name")
-    return name if isinstance(name, str) else None
-
-
-def parse_action(data: object) -> str:
-    """The action of a `message` command; a missing or empty one is `receive`, as in Rails."""
-    try:
-        fields = orjson.loads(data) if isinstance(data, str) else None
-    except orjson.JSONDecodeError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise BadCommand("bad_data")
-    action = fields.get("action") or "receive"
-    if not isinstance(action, str):
-        raise BadCommand("bad_data")
-    return action
-
-
-class History(NamedTuple):
-    """What an extended client asks to have replayed: after a position, or since a time in Unix seconds.
-
-    Both None: it names a stream that this subscription does not follow, which cannot be served.
-    """
-
-    position: Position | None
-    since: int | None
-
-
-def parse_history(history: object, stream: str) -> History:
-    """Read a `history` object for a subscription to `stream`; raises BadCommand when it asks for nothing."""
-    if not isinstance(history, dict):
-        raise BadCommand("bad_history")
-    streams, since = history.get("streams"), history.get("since")
-    if isinstance(streams, dict) and streams:
-        return History(_history_position(streams.get(stream)), None)
-    if isinstance(since, int) and not isinstance(since, bool) and 0 <= since < 1 << 40:
-        return History(None, since)
-    raise BadCommand("bad_history")
-
-
-def _history_position(entry: object) -> Position | None:
-    epoch, offset = (entry.get("epoch"), entry.get("offset")) if isinstance(entry, dict) else (None, None)
-    if not isinstance(epoch, str) or not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
-        return None
-    return Position(epoch, offset)
 
 
 Wire = SseWire | CableWire

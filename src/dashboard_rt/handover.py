@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any, Protocol
+from collections import deque
+from typing import Any, Literal, Protocol
 from weakref import ref
 
 import httptools
-from uvicorn._types import ASGI3Application, ASGISendEvent
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
-from uvicorn.server import Server
+from uvicorn.server import Server, ServerState
 
+from .handover_cycle import JoinedCycle, UnframedCycle
 from .handover_websocket import (
     EXTENSION,
     HIGH_WATER,
@@ -35,6 +38,7 @@ from .handover_websocket import WebSocketProtocol as WebSocketProtocol  # noqa: 
 
 COMPRESS = "dashboard_rt.compress"  # in the lifespan state
 MAX_HEAD = 65536
+OWN = frozenset({"server_state", "parser", "pipeline"})  # attributes that no two connections share
 
 
 def offered(scope: Any) -> Any:
@@ -50,23 +54,6 @@ class Streaming(Protocol):
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
-
-
-class _UnframedCycle(RequestResponseCycle):
-    """Answers HTTP/1.0 requests: no chunks there, the end of the body is the end of the connection (RFC 9112 §6.3)."""
-
-    until_close = False
-
-    async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == "http.response.start":
-            names = {name.lower() for name, _ in message.get("headers", [])}
-            if b"content-length" not in names:
-                self.chunked_encoding, self.until_close = False, True
-        elif (
-            message["type"] == "http.response.body" and self.until_close
-        ):  # satisfy the count of bytes to come
-            self.expected_content_length = len(message.get("body", b"")) + bool(message.get("more_body"))
-        await super().send(message)
 
 
 class HttpOffer:
@@ -124,6 +111,34 @@ class HttpProtocol(HttpToolsProtocol):
     head_bytes = 0
     deaf = False  # the connection ends behind the answer in work
     in_work: RequestResponseCycle | None = None
+    upgrade: bytes | Literal[False] | None = (
+        False  # what this request's head asks for; False: not looked up yet
+    )
+
+    def _get_upgrade(self) -> bytes | None:
+        """uvicorn's, which reads the whole head for it, three times a handshake."""
+        if self.upgrade is False:
+            self.upgrade = super()._get_upgrade()
+        return self.upgrade
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """uvicorn's, once a server; the next ones copy what it found out, among it its loggers, which it looks up."""
+        alike: dict[str, Any] | None = getattr(server_state, "alike", None)
+        if alike is None:
+            super().__init__(config, server_state, app_state, _loop)
+            server_state.alike = {k: v for k, v in vars(self).items() if k not in OWN}  # type: ignore[attr-defined]
+        else:
+            vars(self).update(alike)
+            self.server_state = server_state
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.pipeline = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """uvicorn's, without the socket object that it makes for each connection, and that would stay."""
@@ -136,6 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self.head_bytes = 1
+        self.upgrade = False
         super().on_message_begin()
 
     def on_chunk_header(self) -> None:
@@ -153,8 +169,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.head_bytes = 0
         before = self.cycle
         super().on_headers_complete()
-        if self.cycle is not before and self.scope["http_version"] == "1.0":
-            self.cycle.__class__ = _UnframedCycle
+        if self.cycle is not before:
+            self.cycle.__class__ = UnframedCycle if self.scope["http_version"] == "1.0" else JoinedCycle
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if under_uvloop(self.loop):

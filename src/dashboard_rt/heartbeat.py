@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-SLICES = 20  # at least this many steps to an interval: 16,000 clients at once would stall the loop
+SLICES = 30  # steps to an interval: 16,000 clients at once would stall the loop
 
 
 Beats = TypeVar("Beats")
@@ -46,10 +46,16 @@ class Wheel(Generic[Beats]):
         return list(self._slots[self._at])
 
 
+def next_tick(now: float, period: float) -> float:
+    """The next whole multiple of `period` after `now`. A hair before one counts as on it, for quotients are rounded."""
+    return (int(now / period + 0.001) + 1) * period
+
+
 class Timer:
     """Calls `on_tick(late)` every `period` seconds; `late` is how late the loop was, in seconds.
 
-    Ticks that the loop slept through are not made up for: heartbeats in a bunch help nobody.
+    Ticks that the loop slept through are not made up for: heartbeats in a bunch help nobody. Ticks fall on whole
+    multiples of the period, so that timers of one period share their wake-ups: each costs an idle process 0.1 ms.
     """
 
     __slots__ = ("_due", "_handle", "_loop", "_on_tick", "_period")
@@ -58,13 +64,13 @@ class Timer:
         self._period = period
         self._on_tick = on_tick
         self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time() + period
+        self._due = next_tick(self._loop.time(), period)
         self._handle = self._loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
         now = self._loop.time()
         late = now - self._due
-        self._due = max(self._due + self._period, now)
+        self._due = next_tick(max(now, self._due), self._period)
         self._handle = self._loop.call_at(self._due, self._tick)
         self._on_tick(late)
 

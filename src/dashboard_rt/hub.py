@@ -10,33 +10,29 @@ The hub knows neither SSE nor Action Cable, and how a batch comes in is the Foll
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
 
+from . import judge
 from .frames import Wire, pieces
+from .judge import Judge
 from .settings import Settings
-from .standing import Standing, stand
-from .subscription import ENDED, NO_LONGER, Group, Session, Subscription, Topic
+from .standing import Standing
+from .subscription import ENDED, NO_LONGER, Group, Session, Sink, Subscription, Topic
+from .tasks import Tasks
 from .telemetry import Telemetry
 from .types import Position, Transport, Update, Verdict
 
 LOG_READERS = 4  # replays from the log at one time; the rest wait, the live clients never do
 PAGE = 200  # updates a log read brings
-QUESTIONS = 64  # of one session that may wait for the log; further ones are answered from memory
 ENCODED = 64  # ready chunks kept for readers that follow each other
 
 
-Then = Callable[[Subscription, Standing], None]  # what to do with a verdict
-
-
-class Log(Protocol):
+class Log(judge.Log, Protocol):
     """What the hub asks of the log, where a Tail ends."""
 
     async def after(self, stream: str, cursor: int, limit: int) -> Sequence[Update]:
         """Updates behind `cursor`, in order."""
-
-    async def since(self, stream: str, ms: int, limit: int) -> int | None:
-        """The cursor of everything created at `ms` (Unix) or later; None if trimmed, or over `limit`."""
 
 
 class Hub:
@@ -48,8 +44,8 @@ class Hub:
         self._telemetry = telemetry
         self._max_replay = max(1, settings.max_replay)  # the newest state always follows a verdict
         self._readers = asyncio.Semaphore(LOG_READERS)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._asking: dict[Session, int] = {}
+        self._tasks = Tasks(telemetry, "hub.task")
+        self._judge = Judge(self, log, self._max_replay, telemetry)
         self._delivering = False
         self._stalled: list[Session] = []
         self.epoch = ""
@@ -93,19 +89,19 @@ class Hub:
 
     def _write_to_all(self, group: Group, chunk: bytes, count: int) -> None:
         self._delivering = True  # pause_writing may come from inside write()
-        broken: list[Subscription] = []
-        for subscription, sink in group.members.items():
+        broken: list[Sink] = []
+        for sink in group.members.values():  # and not the subscriptions: touching a thousand of them costs
             try:
                 sink.write(chunk)
             except Exception as error:  # noqa: BLE001  one broken connection must not cost the others theirs
                 self._telemetry.swallow("hub.write", error)
-                broken.append(subscription)
+                broken.append(sink)
         self._delivering = False
         transport, written = group.wire.transport, len(group.members) - len(broken)
         self._delivered[transport].inc(count * written)
         self._bytes[transport].inc(len(chunk) * written)
-        for subscription in broken:
-            subscription.session.sink.abort()
+        for sink in broken:
+            sink.abort()
 
     def _move_stalled(self) -> None:
         while self._stalled:
@@ -141,90 +137,23 @@ class Hub:
 
     def subscribe(self, subscription: Subscription, position: Position | None = None) -> None:
         """Join a stream by the one rule; `session.joined` hears the verdict, at once where memory knows it."""
-        self._judge_after(subscription, position, self.stand)
+        self._judge.after(subscription, position, self.stand)
 
     def subscribe_since(self, subscription: Subscription, since: int) -> None:
         """Join a stream where it stood at a time (Unix seconds, inclusive); `recovered` when that can be served."""
-        self._judge_since(subscription, since, self.stand)
+        self._judge.since(subscription, since, self.stand)
 
     def replay_after(self, subscription: Subscription, position: Position) -> None:
         """Find where a reader stands who wants everything behind a position; `session.replay` hears of it."""
-        self._judge_after(subscription, position, self._replay)
+        self._judge.after(subscription, position, self._replay)
 
     def replay_since(self, subscription: Subscription, since: int) -> None:
         """The same for one who wants everything from a time on."""
-        self._judge_since(subscription, since, self._replay)
+        self._judge.since(subscription, since, self._replay)
 
     def _replay(self, subscription: Subscription, standing: Standing) -> None:
         if subscription.standing:
             subscription.session.replay(subscription, standing)
-
-    # ---- verdicts
-
-    def judge(self, topic: Topic, position: Position | None) -> Standing:
-        """The one rule, applied to what is known now."""
-        return stand(position, topic.held(self.epoch), self._max_replay)
-
-    def _judge_after(self, subscription: Subscription, position: Position | None, then: Then) -> None:
-        topic = subscription.topic
-        ours = position is not None and position.epoch == self.epoch
-        known = position is None or topic.tail.first_id - 1 <= position.id <= topic.tail.head
-        if ours and not known and self._may_ask(subscription.session):
-            # Another process may have committed what this one has not read yet, or trimmed what it thinks is
-            # held: look before judging.
-            self._ask(subscription, self._looked_up(topic, position), then)
-        else:
-            then(subscription, self.judge(topic, position))
-
-    def _judge_since(self, subscription: Subscription, since: int, then: Then) -> None:
-        if self._may_ask(subscription.session):
-            self._ask(subscription, self._found(subscription.topic, since), then)
-        else:
-            then(subscription, self.judge(subscription.topic, None))
-
-    def _may_ask(self, session: Session) -> bool:
-        return self._asking.get(session, 0) < QUESTIONS
-
-    def _ask(self, subscription: Subscription, judging: Awaitable[Standing], then: Then) -> None:
-        self._asking[subscription.session] = self._asking.get(subscription.session, 0) + 1
-        self._spawn(self._answer(subscription, judging, then))
-
-    async def _answer(self, subscription: Subscription, judging: Awaitable[Standing], then: Then) -> None:
-        session = subscription.session
-        try:
-            then(subscription, await judging)
-        finally:
-            self._asking[session] -= 1
-            if not self._asking[session]:
-                del self._asking[session]
-
-    async def _looked_up(self, topic: Topic, position: Position | None) -> Standing:
-        await self._look()
-        return self.judge(topic, position)
-
-    async def _look(self) -> None:
-        try:
-            if self.refresh is not None:
-                await self.refresh()
-        except Exception as error:  # noqa: BLE001  somebody waits for a verdict: it is given on what is known
-            self._telemetry.swallow("hub.look", error)
-
-    async def _found(self, topic: Topic, since: int) -> Standing:
-        """Where a reader stands who wants everything from a time on: `recovered`, or as if it had not asked."""
-        epoch = self.epoch
-        self._telemetry.log_reads.labels("since").inc()
-        try:
-            cursor = await self._log.since(topic.name, since * 1000, self._max_replay)
-        except Exception as error:  # noqa: BLE001  as above
-            self._telemetry.swallow("hub.since", error)
-            cursor = None
-        if cursor is not None and cursor > topic.tail.head:
-            await self._look()
-        if cursor is not None and epoch == self.epoch:  # else the answer is about another life
-            standing = self.judge(topic, Position(epoch, cursor))
-            if standing.verdict is Verdict.RECOVERED:
-                return standing
-        return self.judge(topic, None)
 
     # ---- cursors
 
@@ -276,7 +205,7 @@ class Hub:
             batch = topic.tail.after(subscription.cursor)
             if batch is None:
                 subscription.reading = True
-                self._spawn(self._read_log(subscription))
+                self._tasks.spawn(self._read_log(subscription))
                 return
             self._write(subscription, batch)
 
@@ -350,16 +279,6 @@ class Hub:
             topic.oldest_id = max(topic.oldest_id, updates[0].id if updates else topic.tail.first_id)
         elif not subscription.session.paused:  # and not beyond the head, where nobody is current yet
             self._write(subscription, updates[: topic.tail.head - subscription.cursor])
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._telemetry.swallow("hub.task", error)
 
     # ---- another life of the database
 

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from . import frames
-from .audience import Audience, Client
+from .audience import Audience
+from .clients import Client
 from .errors import Refused, UnknownStream
 from .frames import SSE_CHUNKED, SSE_IDENTITY, SseWire
 from .handover import offered

@@ -1,6 +1,6 @@
 """What the app counts, for Prometheus. One registry per app: several apps in one process do not mix.
 
-The attributes are prometheus_client's own counters, gauges and histograms. Whoever counts often binds its
+The attributes are meters (counters and gauges) and prometheus_client's histograms. Whoever counts often binds its
 labels once (`sent = telemetry.deliveries.labels("sse")`) and counts per batch, never per client. Every label
 whose values are known starts at 0 on /metrics, so that a rate over it exists before the first event.
 """
@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from .errors import DashboardError
+from .meter import Meter
 from .types import Transport, Verdict
 
 PREFIX = "dashboard_rt"
@@ -107,17 +109,21 @@ class Telemetry:
         """The Prometheus text form (content type `CONTENT_TYPE`)."""
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, says: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}_{name}", says, labels, registry=self.registry)
+    def _counter(self, name: str, says: str, *labels: str) -> Meter:
+        return self._registered(Meter(CounterMetricFamily, f"{PREFIX}_{name}", says, labels))
 
-    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
-        return Gauge(f"{PREFIX}_{name}", says, labels, registry=self.registry)
+    def _gauge(self, name: str, says: str, *labels: str) -> Meter:
+        return self._registered(Meter(GaugeMetricFamily, f"{PREFIX}_{name}", says, labels))
+
+    def _registered(self, meter: Meter) -> Meter:
+        self.registry.register(meter)
+        return meter
 
     def _histogram(self, name: str, says: str) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", says, buckets=FAST, registry=self.registry)
 
 
-def _start_at_zero(counter: Counter, *labels: Sequence[str]) -> None:
+def _start_at_zero(counter: Meter, *labels: Sequence[str]) -> None:
     for values in labels:
         counter.labels(*values)
 
