@@ -11,13 +11,15 @@ run: .venv/run  ## the dashboard on http://127.0.0.1:3000
 test: .venv/dev  ## every test, with real servers, clients and browsers
 	@scripts/setup-services
 	@scripts/setup-node
-	$(PY) -m pytest
+	$(PY) -m pytest -n 3 --dist loadfile -m "not alone"
+	$(PY) -m pytest -m alone
 
-check: .venv/dev  ## ruff and mypy
+check: .venv/dev  ## ruff, mypy, and that our documents say what their result files say
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -m mypy tests
+	$(PY) -m bench claims --check
 
 bench: .venv/dev  ## about a minute: SSE and cable side by side
 	@exec $(PY) -m bench quick

@@ -1,199 +1,242 @@
-"""`python -m bench`: the commands. Exit codes: 0 ok, 1 an update lost, doubled or disordered, 2 void, 3 environment."""
+"""`python -m bench`: the commands. Exit codes: 0 ok, 1 loss or a demand not met, 2 void, 3 environment."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench import memory as memory_
-from bench import publish as publish_
-from bench import report
-from bench import storm as storm_
-from bench.commands import cells, compare, leave, session
-from bench.run import Plan, Run, run
-from bench.suite import Step
+from bench import command
+from bench.errors import BenchError
+from bench.measure import slo
+from bench.scenarios import ALL, SCENARIOS, Scenario
+from bench.scenarios import plan as plans
+from bench.session import Options, random_seed
 
-FANOUT_GOAL, BURST_GOAL, STORM_GOAL = 1.15, 0.30, 0.30
+QUICK = {"clients": 1000, "rates": (20.0,), "seconds": 3.0, "warmup": 0.5}
 
 
-def shared(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that every command has."""
+class Commands(click.Group):
+    """Turns what the bench raises on purpose into its sentence and its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            click.echo(f"cannot measure: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measured answers to "SSE or WebSocket?". Start with: python -m bench doctor && python -m bench quick"""
+
+
+def shared(made: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that measures."""
     for option in (
+        click.option(
+            "--json", "as_json", is_flag=True, help="A JSON line for each run, and the document last."
+        ),
+        click.option("--label", default=None, help="What this is, for the report."),
         click.option(
             "--out", type=click.Path(path_type=Path), default=Path("results"), help="Where results go."
         ),
         click.option(
             "--seed", type=int, default=None, help="Order of the runs; random and printed by default."
         ),
-        click.option("--transport", default="sse,cable", show_default=True),
-        click.option("--target", "targets", default="app,floor", show_default=True),
+        click.option("--pairs", type=click.IntRange(1), default=None, help="Times that every row is run."),
+        click.option(
+            "--transport",
+            default="sse,cable",
+            show_default=True,
+            help="Of sse, cable, cable+ext, cable+deflate.",
+        ),
+        click.option(
+            "--target",
+            "targets",
+            default="app,floor",
+            show_default=True,
+            help="Names (see `bench targets`) or TOML files.",
+        ),
     ):
-        command = option(command)
-    return command
-
-
-def load(
-    clients: int, rate: float, seconds: float, pairs: int
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of a command that publishes on a schedule, with its defaults."""
-
-    def options(command: Callable[..., None]) -> Callable[..., None]:
-        for option in (
-            click.option("--size", default=350, show_default=True, help="Bytes of JSON in an update."),
-            click.option("--pairs", default=pairs, show_default=True, help="Times every row is run."),
-            click.option("--seconds", default=seconds, show_default=True, help="Measured window of a run."),
-            click.option("--rate", default=rate, show_default=True, help="Publishes a second."),
-            click.option("--clients", default=clients, show_default=True),
-        ):
-            command = option(command)
-        return command
-
-    return options
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Measured answers to "SSE or WebSocket?". Start with: python -m bench quick"""
+        made = option(made)
+    return made
 
 
 @main.command()
 @click.option(
-    "--within", default=75.0, show_default=True, help="Seconds; no pair is begun that would end later."
+    "--within", default=70.0, show_default=True, help="Seconds; no pair is begun that would end later."
 )
-@load(clients=1000, rate=20.0, seconds=3.0, pairs=3)
 @shared
-def quick(**options: Any) -> None:
-    """About a minute: CPU, memory and latency of both transports against the floor.
+def quick(within: float, pairs: int | None, **options: Any) -> None:
+    """About a minute: CPU, memory and latency of both transports against the floor, with error bars.
 
-    Example: python -m bench quick --pairs 2 --out results/
+    \b
+    Example: python -m bench quick --out results/
     """
-    _fan_out("quick", FANOUT_GOAL, batch=1, **options)
+    scenario = SCENARIOS["fanout"]
+    _perform(scenario, plans.of(scenario.plan, QUICK), pairs=pairs or 3, within=within, **options)
 
 
-@main.command()
-@load(clients=1000, rate=20.0, seconds=10.0, pairs=3)
-@shared
-def fanout(**options: Any) -> None:
-    """Every update to every client, at one rate.
-
-    Example: python -m bench fanout --clients 1000 --rate 20 --seconds 10 --pairs 3 --transport sse,cable
-    """
-    _fan_out("fanout", FANOUT_GOAL, batch=1, **options)
+@main.group()
+def run() -> None:
+    """Measure one scenario. `python -m bench run fanout --help` says what can be set."""
 
 
-@main.command()
-@click.option("--batch", default=100, show_default=True, help="Updates in one NDJSON body.")
-@load(clients=1000, rate=0.5, seconds=8.0, pairs=3)
-@shared
-def burst(**options: Any) -> None:
-    """Many updates in one publish: CPU per delivery against one write per client and message.
+def _offer(scenario: Scenario) -> None:
+    def measure(**given: Any) -> None:
+        chosen = {name: given.pop(field) for name, field in fields}
+        _perform(scenario, plans.of(scenario.plan, chosen), **given)
 
-    Example: python -m bench burst --batch 100 --target app,floor,floor-joined
-    """
-    _fan_out("burst", BURST_GOAL, **options)
+    fields: list[tuple[str, str]] = []
+    for option, field, kind, default, says in reversed(plans.options(scenario.plan)):
+        fields.append((field, f"plan_{field}"))
+        measure = click.option(
+            option, f"plan_{field}", type=command.kind_of(kind), default=default, show_default=True, help=says
+        )(measure)
+    example = f"python -m bench run {scenario.name} --transport sse,cable --pairs {scenario.pairs} --seed 42"
+    run.command(scenario.name, help=f"{scenario.says.capitalize()}.\n\n\b\nExample: {example}")(
+        shared(measure)
+    )
 
 
-def _fan_out(
-    scenario: str,
-    goal: float,
+for _scenario in ALL:
+    _offer(_scenario)
+
+
+def _perform(
+    scenario: Scenario,
+    plan: Any,
     *,
     targets: str,
     transport: str,
+    pairs: int | None,
     seed: int | None,
     out: Path,
-    pairs: int,
+    label: str | None,
+    as_json: bool,
     within: float | None = None,
-    **plan: Any,
 ) -> None:
-    rows = cells(targets, transport)
-    clients = plan["clients"]
-    counts = tuple(sorted({max(1, clients // 5), max(1, clients * 3 // 5)}))
-    with session(scenario, seed, out, clients) as current:
-        whole = Plan(counts=counts, **plan)
-        compare(
-            current,
-            rows,
-            lambda step: run(whole, step.cell.target, step.cell.transport, current.cores, step.pair),
-            report.line,
-            pairs=pairs,
-            within=within,
-        )
-        leave(current.finish([*report.overview(current.made), *report.comparisons(current.made, goal)]))
+    try:
+        slo.parse(getattr(plan, "slo", ""))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    chosen = random_seed() if seed is None else seed
+    options = Options(pairs or scenario.pairs, chosen, out, label=label, within=within)
+    command.end(command.measure(scenario, plan, command.cells(targets, transport), options, as_json=as_json))
+
+
+@run.command("suite")
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Where results go.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run of this suite in --out stopped.")
+@click.option("--only", default=None, help="Ids of entries, with commas between; all by default.")
+def suite(file: Path, out: Path, resume: bool, only: str | None) -> None:
+    """Measure a whole matrix from a TOML file, a result for each entry.
+
+    \b
+    Example: python -m bench run suite bench/suites/headline.toml --out results/headline --resume
+    """
+    sys.exit(command.suite(file, out, resume=resume, only=only.split(",") if only else None))
 
 
 @main.command()
+@click.argument("result", type=click.Path(exists=True, path_type=Path))
+def resume(result: Path) -> None:
+    """Go on with a result that was interrupted.
+
+    \b
+    Example: python -m bench resume results/20261124T171026Z-fanout-1a2b.json
+    """
+    command.end(command.resumed(result))
+
+
+@main.command()
+def doctor() -> None:
+    """What would spoil a measurement on this machine, and what to do about it.
+
+    \b
+    Example: python -m bench doctor && python -m bench quick
+    """
+    sys.exit(command.doctor())
+
+
+@main.command("targets")
+def targets_() -> None:
+    """What can be measured here, and what is missing for the rest."""
+    command.show(command.listing())
+
+
+@main.command()
+@click.argument("before", type=click.Path(exists=True, path_type=Path))
+@click.argument("after", type=click.Path(exists=True, path_type=Path))
+def compare(before: Path, after: Path) -> None:
+    """Two results of the same scenario: ratio, interval and decision for every figure.
+
+    \b
+    Example: python -m bench compare before.json after.json
+    """
+    command.show(command.compared(before, after))
+
+
+@main.command()
+@click.argument("result", type=click.Path(exists=True, path_type=Path))
+def explain(result: Path) -> None:
+    """What capped each row of a result, the bill per layer, its doubts.
+
+    \b
+    Example: python -m bench explain results/20261124T171026Z-fanout-1a2b.json
+    """
+    command.show(command.explained(result))
+
+
+@main.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--html", "site", type=click.Path(path_type=Path), help="Write a page into this folder.")
+def report(results: tuple[Path, ...], site: Path | None) -> None:
+    """Tables, or a page, from result files only.
+
+    \b
+    Example: python -m bench report results/ --html site/
+    """
+    command.show(command.reported(results, site))
+
+
+@main.command()
+@click.argument("result", type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "--counts", default="0,1000,2000,5000,10000,16000", show_default=True, help="Connections to weigh at."
+    "--out", type=click.Path(path_type=Path), default=Path("results"), help="Where the new one goes."
 )
-@shared
-def memory(*, targets: str, transport: str, seed: int | None, out: Path, counts: str) -> None:
-    """PSS per idle connection, as a slope.
+@click.option("--pairs", type=click.IntRange(1), default=None, help="As many as the old one by default.")
+def reproduce(result: Path, out: Path, pairs: int | None) -> None:
+    """Measure a result again on this machine, and hold the two against each other.
 
-    Example: python -m bench memory --counts 0,1000,5000,16000 --target app
+    \b
+    Example: python -m bench reproduce bench/results/headline/fanout.json
     """
-    rows = cells(targets, transport)
-    numbers = [int(count) for count in counts.split(",")]
-    with session("memory", seed, out, max(numbers)) as current:
-
-        def one(step: Step) -> Run:
-            return memory_.memory(step.cell.target, step.cell.transport, numbers, current.cores)
-
-        leave(current.finish(compare(current, rows, one, memory_.line)))
+    command.end(command.reproduced(result, out, pairs))
 
 
 @main.command()
-@click.option("--clients", default=4000, show_default=True)
-@click.option("--rounds", default=3, show_default=True, help="Storms on one server, after one to warm up.")
+@click.option("--check", is_flag=True, help="Fail when a document and its result files disagree.")
+@click.option("--write", is_flag=True, help="Write the numbers of the result files into the documents.")
 @click.option(
-    "--in-flight", default=64, show_default=True, help="Clients without their first update at a time."
+    "--against",
+    type=click.Path(exists=True, path_type=Path),
+    help="A folder of results of another run: do our numbers hold there, within their tolerance?",
 )
-@click.option("--pairs", default=2, show_default=True)
-@shared
-def storm(*, targets: str, transport: str, seed: int | None, out: Path, pairs: int, **weather: int) -> None:
-    """Connects a second, each from connect to its first update.
+def claims(check: bool, write: bool, against: Path | None) -> None:
+    """The original project's claims and our goals, line by line: confirmed, refuted, or not testable here.
 
-    Example: python -m bench storm --clients 4000 --transport cable
+    \b
+    Example: python -m bench claims
     """
-    rows = cells(targets, transport)
-    with session("storm", seed, out, weather["clients"]) as current:
-
-        def one(step: Step) -> Run:
-            return storm_.storm(
-                step.cell.target, step.cell.transport, storm_.Weather(**weather), current.cores, step.pair
-            )
-
-        lines = compare(current, rows, one, storm_.line, pairs=pairs)
-        leave(current.finish([*lines, *report.storms(current.made, STORM_GOAL)]))
-
-
-@main.command()
-@click.option("--count", default=150, show_default=True, help="Lone publishes.")
-@click.option("--in-flight", default=64, show_default=True, help="Publishes in flight for the rate.")
-@click.option("--seconds", default=4.0, show_default=True, help="How long to publish for the rate.")
-@shared
-def publish(
-    *, targets: str, transport: str, seed: int | None, out: Path, count: int, in_flight: int, seconds: float
-) -> None:
-    """Publish to delivery against a measured fsync, and durable publishes a second through HTTP.
-
-    Example: python -m bench publish --target app --in-flight 64
-    """
-    rows = cells(targets, transport)
-    with session("publish", seed, out, in_flight) as current:
-
-        def alone(step: Step) -> Run:
-            return publish_.lone(step.cell.target, step.cell.transport, count, current.cores)
-
-        def together(step: Step) -> Run:
-            return publish_.crowded(step.cell.target, in_flight, seconds, current.cores)
-
-        lines = compare(current, rows, alone, publish_.lone_line)
-        once = [row for row in rows if row.transport == rows[0].transport]
-        lines += compare(current, once, together, publish_.crowded_line)
-        leave(current.finish(lines))
+    sys.exit(command.claims_(check=check, write=write, against=against))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Several runs in an order that cannot favour anybody: pairs, shuffled within, the seed known."""
+"""Several runs in an order that cannot favour anybody: pairs, shuffled within, the seed known. Pure."""
 
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from bench.run import Run
-from bench.target import Target
+from bench.result import row_key
+from bench.serving.target import Target
 
 
 class Cell(NamedTuple):
@@ -17,9 +16,14 @@ class Cell(NamedTuple):
     target: Target
     transport: str
 
+    @property
+    def key(self) -> str:
+        """The row's key."""
+        return row_key(self.target.name, self.transport)
+
 
 class Step(NamedTuple):
-    """One run to make."""
+    """One row's turn in a pair."""
 
     pair: int
     cell: Cell
@@ -31,19 +35,25 @@ def order(cells: Sequence[Cell], pairs: int, seed: int) -> list[list[Step]]:
     return [[Step(pair, cell) for cell in chance.sample(list(cells), len(cells))] for pair in range(pairs)]
 
 
-def runs(
-    pairs: Sequence[Sequence[Step]],
-    one: Callable[[Step], Run],
-    within: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Run]:
-    """Make the runs; whole pairs only: none is begun that would not end `within` seconds if it took as long as
-    the longest so far."""
-    started, longest = clock(), 0.0
+class Budget:
+    """Whole pairs only: none is begun that would not end within `seconds` if it took as long as the longest so far."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._longest = 0.0
+
+    def allows(self, spent: float) -> bool:
+        """Whether another pair may begin, `spent` seconds into the command."""
+        return self._seconds is None or spent + self._longest <= self._seconds
+
+    def took(self, seconds: float) -> None:
+        """A pair has ended."""
+        self._longest = max(self._longest, seconds)
+
+
+def remaining(pairs: Sequence[Sequence[Step]], done: Collection[tuple[int, str]]) -> Iterator[Sequence[Step]]:
+    """What is still to do of an interrupted session, of which (pair, row) are done."""
     for steps in pairs:
-        begun = clock()
-        if within is not None and begun - started + longest > within:
-            return
-        for step in steps:
-            yield one(step)
-        longest = max(longest, clock() - begun)
+        left = [step for step in steps if (step.pair, step.cell.key) not in done]
+        if left:
+            yield left

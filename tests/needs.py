@@ -43,3 +43,20 @@ def chromium() -> str:
         if path := shutil.which(name):
             return path
     missing("CHROMIUM", "On Debian: apt install chromium.")
+
+
+def openssl() -> str:
+    """The path of the openssl command, which makes certificates."""
+    return program("openssl", "openssl")
+
+
+def redis_server() -> str:
+    """The path of redis-server."""
+    return program("redis-server", "redis-server")
+
+
+def program(name: str, package: str) -> str:
+    """The path of a command that a Debian package installs."""
+    if path := shutil.which(name):
+        return path
+    missing(name.upper(), f"On Debian: apt install {package}.")

@@ -1,16 +1,18 @@
-"""bench/cable.py: the same updates whatever the pieces in which the bytes arrive."""
+"""bench/load/cable.py: the same updates whatever the pieces in which the bytes arrive."""
 
 from __future__ import annotations
 
 import orjson
 import pytest
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame
+from websockets.http11 import Request
 from websockets.protocol import Protocol, Side, State
+from websockets.server import ServerProtocol
 
-from bench import cable, payload
-from bench.cable import ACCEPT, CableParser
-from bench.payload import Stamp
-from bench.wire import Batch, Control, Memo, WireError
+from bench.load import cable, payload
+from bench.load.cable import ACCEPT, CableParser
+from bench.load.payload import Stamp
+from bench.load.wire import EXTENDED, Batch, Control, Memo, Wire, WireError
 
 IDENTIFIER = '{"channel":"DashboardUpdatesChannel","stream":"bench"}'
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: %b\r\n" % ACCEPT.encode()
@@ -30,30 +32,32 @@ def message(seq: int, size: int = 350) -> bytes:
     return b'{"identifier":%b,"message":%b}' % (orjson.dumps(IDENTIFIER), text)
 
 
-def parser(memo: Memo | None = None) -> CableParser:
-    return CableParser(memo or Memo(), IDENTIFIER, "actioncable-v1-json")
+def wire(transport: str = "cable") -> Wire:
+    return Wire(transport, "127.0.0.1", 4000, "/cable", IDENTIFIER)
+
+
+def parser(memo: Memo | None = None, transport: str = "cable") -> CableParser:
+    return CableParser(memo or Memo(), wire(transport))
 
 
 def gathered(one: CableParser, pieces: list[bytes]) -> Batch:
-    batches = [one.feed(piece) for piece in pieces]
-    return Batch(
-        tuple(stamp for batch in batches for stamp in batch.updates),
-        tuple(control for batch in batches for control in batch.controls),
-    )
+    return cable.joined([one.feed(piece) for piece in pieces])
 
 
 def stamps(*numbers: int) -> tuple[Stamp, ...]:
     return tuple(Stamp(seq, seq * 1000, seq * 1000 + 1) for seq in numbers)
 
 
-STREAM = HEAD + frame(b'{"type":"welcome"}') + frame(message(1)) + frame(b"", 0x89) + frame(message(2))
+OPEN = Control("open", "none")
+STREAM = HEAD + frame(b'{"type":"welcome"}') + frame(message(1)) + frame(b"hi", 0x89) + frame(message(2))
 
 
 def test_split_at_every_byte() -> None:
     for at in range(1, len(STREAM)):
         found = gathered(parser(), [STREAM[:at], STREAM[at:]])
         assert found.updates == stamps(1, 2), at
-        assert [control.name for control in found.controls] == ["welcome", "ws_ping"], at
+        assert [control.name for control in found.controls] == ["open", "welcome", "ws_ping"], at
+        assert found.controls[-1].detail == "hi", at
 
 
 def test_byte_by_byte() -> None:
@@ -69,7 +73,7 @@ def test_fragments_with_a_ping_between() -> None:
     body = message(1)
     pieces = [frame(body[:100], 0x01), frame(b"", 0x89), frame(body[100:200], 0x00), frame(body[200:], 0x80)]
     found = gathered(parser(), [HEAD, *pieces, frame(message(2))])
-    assert found == Batch(stamps(1, 2), (Control("ws_ping", ""),))
+    assert found == Batch(stamps(1, 2), (OPEN, Control("ws_ping", "")), "")
 
 
 def test_a_read_seen_before_answers_the_same() -> None:
@@ -90,6 +94,9 @@ def test_a_read_seen_before_answers_the_same() -> None:
         (HEAD + b"\x81\x82", "masked"),
         (HEAD + frame(b"x", 0x80), "continuation"),
         (HEAD + frame(b"{oops"), "not JSON"),
+        (HEAD + frame(b"[1]"), "not a JSON object"),
+        (HEAD + frame(b"\xff"), "not JSON"),
+        (HEAD.replace(ACCEPT.encode(), b"AAAA"), "upgrade was refused"),
         (HEAD + frame(b'{"identifier":"other","message":{}}'), "another subscription"),
     ],
 )
@@ -98,18 +105,52 @@ def test_a_broken_server_is_named(stream: bytes, why: str) -> None:
         parser().feed(stream)
 
 
-@pytest.mark.parametrize("length", [0, 5, 125, 126, 65535, 65536])
-def test_what_clients_send_is_read_by_an_independent_parser(length: int) -> None:
-    server = Protocol(Side.SERVER, state=State.OPEN, max_size=100_000)
-    server.receive_data(cable.frame(cable.TEXT, b"a" * length))
+def test_positions_of_the_extended_protocol() -> None:
+    one = parser(transport="cable+ext")
+    one.feed(HEAD.replace(b"actioncable-v1-json", EXTENDED.encode()))
+    confirm = b'{"identifier":"x","type":"confirm_subscription","verdict":"fresh","position":"e-4"}'
+    assert one.feed(frame(confirm)).position == "e-4"
+    assert one.feed(frame(b'{"type":"ping","message":1}')).position is None
+    place = b',"stream_id":"s","epoch":"e","offset":5}'
+    assert one.feed(frame(message(1)[:-1] + place)) == Batch(stamps(1), (), "e-5")
+
+
+def test_on_the_base_protocol_an_update_makes_the_position_unknown() -> None:
+    one = parser()
+    one.feed(HEAD)
+    found = one.feed(frame(b'{"type":"confirm_subscription","position":"e-4"}') + frame(message(1)))
+    assert found.position == ""
+
+
+def test_what_a_close_frame_says() -> None:
+    found = gathered(parser(), [HEAD, frame(b"\x03\xe9going", 0x88)])
+    assert found.controls[-1] == Control("close", "1001 going")
+
+
+@pytest.mark.parametrize("transport", ["cable", "cable+ext", "cable+deflate"])
+def test_an_independent_server_accepts_the_handshake(transport: str) -> None:
+    asked = wire(transport)._replace(headers=(("X-One", "1"),))
+    server = ServerProtocol(subprotocols=[asked.subprotocol])  # type: ignore[list-item]
+    server.receive_data(cable.request(asked))
+    (request,) = server.events_received()
+    assert isinstance(request, Request)
+    assert (request.path, request.headers["X-One"]) == ("/cable", "1")
+    assert ("Sec-WebSocket-Extensions" in request.headers) == (transport == "cable+deflate")
+    server.send_response(server.accept(request))
+    one = CableParser(Memo(), asked._replace(transport="cable", protocol=asked.subprotocol))
+    assert one.feed(b"".join(server.data_to_send())).controls == (OPEN,)
+
+
+def command(data: bytes) -> object:
+    server = Protocol(Side.SERVER, state=State.OPEN)
+    server.receive_data(data)
     (event,) = server.events_received()
     assert isinstance(event, Frame)
-    assert (event.opcode, event.data) == (Opcode.TEXT, b"a" * length)
+    found: object = orjson.loads(event.data)
+    return found
 
 
 def test_the_subscribe_command() -> None:
-    server = Protocol(Side.SERVER, state=State.OPEN)
-    server.receive_data(cable.subscribe(IDENTIFIER))
-    (event,) = server.events_received()
-    assert isinstance(event, Frame)
-    assert orjson.loads(event.data) == {"command": "subscribe", "identifier": IDENTIFIER}
+    asked = {"command": "subscribe", "identifier": IDENTIFIER}
+    assert command(cable.subscribe(IDENTIFIER)) == asked
+    assert command(cable.subscribe(IDENTIFIER, "e-9")) == {**asked, "last_event_id": "e-9"}

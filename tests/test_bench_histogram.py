@@ -1,13 +1,15 @@
-"""bench/histogram.py: merged histograms say what one histogram of everything would."""
+"""bench/statistics/histogram.py: merged histograms say what one histogram of everything would."""
 
 from __future__ import annotations
 
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bench import histogram
-from bench.histogram import Histogram
+from bench.statistics import histogram
+from bench.statistics.histogram import Histogram
 
 
 def test_percentiles_are_within_three_digits() -> None:
@@ -44,3 +46,11 @@ def test_an_empty_one_has_no_percentiles_and_no_errors() -> None:
 
 def test_what_is_out_of_range_stays_countable() -> None:
     assert histogram.of([0, 3_600_000_000_000]).count == 2
+
+
+@settings(max_examples=30, deadline=None)  # the library's own mean is slow
+@given(st.lists(st.integers(0, 70_000_000_000), min_size=1, max_size=40))
+def test_the_mean_is_the_librarys(values: list[int]) -> None:
+    made = histogram.of(values)
+    assert made.mean() == pytest.approx(made._inner.get_mean_value() / 1000)
+    assert Histogram.decode(made.encode()).mean() == pytest.approx(made.mean())

@@ -1,4 +1,4 @@
-"""bench/ledger.py: a dropped, a doubled and a swapped update are told apart, as a bitmap would."""
+"""bench/load/ledger.py: a dropped, a doubled and a swapped update are told apart, as a bitmap would."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ledger import Account, Ledger, total
+from bench.load.ledger import Account, Ledger, total
 
 
 def books(seen: list[int], last: int, first: int = 1) -> Account:

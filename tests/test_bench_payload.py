@@ -1,12 +1,12 @@
-"""bench/payload.py: an update of the wished size that carries its number and two moments."""
+"""bench/load/payload.py: an update of the wished size that carries its number and two moments."""
 
 from __future__ import annotations
 
 import orjson
 import pytest
 
-from bench import payload
-from bench.payload import Stamp
+from bench.load import payload
+from bench.load.payload import Stamp
 
 
 @pytest.mark.parametrize("seq", [1, 99, 12345])

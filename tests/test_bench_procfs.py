@@ -1,4 +1,4 @@
-"""bench/procfs.py against what is known about our own children."""
+"""bench/measure/procfs.py against what is known about our own children."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import procfs
+from bench.measure import procfs
 
 BUSY = "import os\nos.fork()\nx = bytearray(20_000_000)\nprint(flush=True)\nimport sys; sys.stdin.read()"
 

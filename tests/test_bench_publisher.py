@@ -1,28 +1,48 @@
-"""bench/publisher.py and bench/http.py: the schedule is kept, and lateness is laid at the right door."""
+"""bench/serving/publisher.py, stubborn.py: the schedule is kept, lateness laid at the right door, outages sat out."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 import pytest
 
-from bench import http, publisher
-from bench.publisher import Poster, Schedule
-from bench.target import HttpPublish
+from bench.errors import Environment
+from bench.serving import http, publisher, stubborn
+from bench.serving.broadcast import ACCEPTED
+from bench.serving.publisher import Schedule
+from bench.serving.stubborn import Stubborn
 
 
-class SlowPoster(Poster):
-    """A server that answers late, or refuses."""
+class FakePoster:
+    """Answers late, refuses, or breaks, in turn; the last answer for ever."""
 
-    def __init__(self, seconds: float, status: int = 201) -> None:
-        self.seconds = seconds
-        self.status = status
+    def __init__(self, *answers: int | Exception, seconds: float = 0.0) -> None:
+        self._answers = list(answers) or [ACCEPTED]
+        self._seconds = seconds
         self.bodies: list[tuple[bytes, bool]] = []
+        self.left = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.left += 1
 
     def post(self, body: bytes, lines: bool = False) -> int:
         self.bodies.append((body, lines))
-        time.sleep(self.seconds)
-        return self.status
+        time.sleep(self._seconds)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+# ---- the schedule
 
 
 def test_a_schedule_is_arithmetic() -> None:
@@ -34,34 +54,77 @@ def test_a_schedule_is_arithmetic() -> None:
 
 def test_a_slow_server_makes_publishes_late_but_not_the_publisher() -> None:
     schedule = Schedule(time.monotonic_ns(), rate=200, slots=5)
-    done = publisher.follow(schedule, SlowPoster(0.02), 350)
+    done = publisher.follow(schedule, FakePoster(seconds=0.02), 350)
     assert max(done.delays) > 40_000_000  # the fifth was due after 20 ms and went out after 80
     assert sorted(done.own)[2] < 10_000_000
     assert len(done.answers) == 5
+    assert set(done.summary()) == {"delay", "own_delay", "answer", "refused"}
 
 
 def test_batches_go_out_as_lines_and_refusals_are_counted() -> None:
-    poster = SlowPoster(0, status=503)
+    poster = FakePoster(503)
     done = publisher.follow(Schedule(time.monotonic_ns(), rate=1000, slots=2, batch=3), poster, 350)
     assert done.refused == 2
     assert [(body.count(b"\n"), lines) for body, lines in poster.bodies] == [(2, True), (2, True)]
 
 
-def test_before_is_called_half_an_interval_ahead() -> None:
+def test_before_is_called_half_an_interval_ahead_and_told_behind_each() -> None:
     called: list[int] = []
+    told: list[int] = []
     schedule = Schedule(time.monotonic_ns() + 5_000_000, rate=50, slots=3)
-    publisher.follow(schedule, SlowPoster(0), 350, {2: lambda: called.append(time.monotonic_ns())})
+    publisher.follow(
+        schedule,
+        FakePoster(),
+        350,
+        {2: lambda: called.append(time.monotonic_ns())},
+        lambda slot: told.append(slot.first),
+    )
     (moment,) = called
     assert moment >= schedule.start_ns + 30_000_000
+    assert told == [1, 2, 3]
 
 
-@pytest.mark.parametrize("lines", [True, False])
-def test_a_publish_on_the_wire(lines: bool) -> None:
-    request = http.post(HttpPublish("/streams/x", "secret"), "127.0.0.1:1", b"{}", lines)
-    assert request.startswith(b"POST /streams/x HTTP/1.1\r\n")
-    assert b"Authorization: Bearer secret\r\n" in request
-    assert (b"application/x-ndjson" in request) == lines
-    assert request.endswith(b"Content-Length: 2\r\n\r\n{}")
+# ---- through an outage
+
+
+@pytest.fixture
+def posters(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakePoster | Exception]]:
+    """What each attempt to connect gives."""
+    monkeypatch.setattr(stubborn, "RETRY_SECONDS", 0.001)
+    yield []
+
+
+def connecting(posters: list[FakePoster | Exception]) -> Stubborn:
+    def connect() -> FakePoster:
+        found = posters.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return Stubborn(connect, patience=5.0)
+
+
+def test_what_is_not_acknowledged_is_published_again(posters: list[FakePoster | Exception]) -> None:
+    broken, whole = FakePoster(Environment("it closed")), FakePoster(503, ACCEPTED)
+    posters += [ConnectionRefusedError(), broken, OSError("away"), whole]
+    with connecting(posters) as poster:
+        assert poster.post(b"{}") == ACCEPTED
+        assert (poster.retries, poster.unsure) == (4, 1)
+        assert poster.post(b"{}") == ACCEPTED
+        assert poster.retries == 4
+    assert [len(broken.bodies), len(whole.bodies)] == [1, 3]
+    assert (broken.left, whole.left) == (1, 1)
+
+
+def test_patience_ends(posters: list[FakePoster | Exception]) -> None:
+    posters.append(FakePoster(503))
+    impatient = connecting(posters)
+    impatient._patience = 0.01
+    with impatient as poster:
+        assert poster.post(b"{}") == 503
+
+
+# ---- answers
 
 
 def test_responses_split_at_every_byte() -> None:

@@ -1,4 +1,4 @@
-"""bench/validity.py: each reason to throw a run away is seen and named."""
+"""bench/measure/validity.py: each reason to throw a run away is seen and named."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench import validity
-from bench.validity import Flag
+from bench.measure import validity
+from bench.measure.validity import Flag
 
 
 def load(**changed: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_every_setting_is_in_the_table_of_settings(variable: str) -> None:
     "word",
     [
         *Verdict,
-        *commands.COMMANDS,
+        *sorted(commands.COMMANDS),
         frames.EXT_PROTOCOL,
         frames.BASE_PROTOCOL,
         "last_event_id",

@@ -284,7 +284,7 @@ async def test_trim_takes_many_small_slices_between_which_appends_go(
         await log.append([Append("a", texts(appended))])
         appended += 1
     removed = await trimming
-    assert removed in (495, 496), "it may look at the bounds before or after the first append"
+    assert 495 <= removed < 495 + appended, "it may look at the bounds before or after the first appends"
     assert appended > 40
     assert ids(await everything(log, "a")) == [*range(removed + 1, 501 + appended)]
 

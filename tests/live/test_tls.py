@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import needs
 from tests.live.cable import V1, CableClient, command, frame, identifier
 from tests.live.conftest import STREAMS, Servers
 from tests.live.followers import follow
@@ -20,9 +20,7 @@ from tests.live.wire import until
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A key and a certificate that nobody but this test trusts."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("TLS NOT TESTED: openssl is not installed")
+    openssl = needs.openssl()
     directory = tmp_path_factory.mktemp("tls")
     key, certificate = directory / "key.pem", directory / "certificate.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]

@@ -1,0 +1,245 @@
+"""What the commands of `python -m bench` do, apart from their options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import claims, compare, explain, matrix, quotes, result, text
+from bench.columns import in_columns
+from bench.errors import EXIT_ENVIRONMENT, Environment
+from bench.html import page
+from bench.live import NOBODY, Live
+from bench.matrix import Measure
+from bench.measure.doctor import examine
+from bench.result import Result
+from bench.scenarios import SCENARIOS, Scenario
+from bench.scenarios import plan as plans
+from bench.serving import target, target_file
+from bench.serving.target_file import Listed
+from bench.session import Options, Session, exit_code
+from bench.suite import Cell
+
+TRANSPORTS = ("sse", "cable", "cable+ext", "cable+deflate")
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """`20`, `10,20,40` or `5..80`."""
+
+    name = "numbers"
+
+    def __init__(self, whole: bool) -> None:
+        self._whole = whole
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A tuple of numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return plans.numbers(value, self._whole)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def kind_of(wanted: Any) -> Any:
+    """The click type of a plan's field."""
+    if wanted == tuple[float, ...]:
+        return Numbers(whole=False)
+    return Numbers(whole=True) if wanted == tuple[int, ...] else wanted
+
+
+def cells(targets: str, transports: str) -> list[Cell]:
+    """`app,floor` and `sse,cable` as rows. Raises a usage error for names that do not exist; a target that does not
+    offer a transport has no row for it, and that is said."""
+    found: list[Cell] = []
+    for transport in transports.split(","):
+        if transport not in TRANSPORTS:
+            raise click.UsageError(f"no transport {transport!r}; there are {', '.join(TRANSPORTS)}")
+    for one in (_target(name) for name in targets.split(",")):
+        for transport in transports.split(","):
+            if transport in one.transports:
+                found.append(Cell(one, transport))
+            else:
+                tell(f"{one.name} does not offer {transport}")
+    if not found:
+        raise click.UsageError("no target offers any of these transports")
+    return found
+
+
+def _target(name: str) -> target.Target:
+    try:
+        return target.by_name(name)
+    except KeyError as error:
+        raise click.UsageError(str(error.args[0])) from None
+
+
+def tell(words: str) -> None:
+    """Progress goes to stderr, results to stdout."""
+    click.echo(words, err=True)
+
+
+def measure(
+    scenario: Scenario, plan: Any, rows: Sequence[Cell], options: Options, *, as_json: bool = False
+) -> Result:
+    """Measure, with a view on a terminal, and print what came out."""
+    watched = sys.stderr.isatty() and not as_json
+    with Live.shown() if watched else NOBODY as live:
+        made = Session(scenario, plan, rows, options, live=live, tell=live.say if watched else tell).perform()
+    if as_json:
+        click.echo(json.dumps(made.to_json()))
+    else:
+        show(text.summary(scenario, made))
+    tell(f"raw data in {options.out / made.id}.json")
+    return made
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print."""
+    for one in lines:
+        click.echo(one)
+
+
+def end(made: Result) -> None:
+    """End the process with the verdict's code."""
+    sys.exit(exit_code(made))
+
+
+# ---- measuring again, or on
+
+
+def suite(file: Path, out: Path, *, resume: bool, only: Collection[str] | None) -> int:
+    """Every entry of a suite file. What is finished already is left alone with `resume`; the worst exit code."""
+    entries = [one for one in matrix.read(file).measures if only is None or one.id in only]
+    if not entries:
+        raise Environment(f"{file} has no entry of these: {', '.join(only or ())}")
+    codes = [_entry(one, number, len(entries), out, resume) for number, one in enumerate(entries, 1)]
+    return max(codes)
+
+
+def _entry(one: Measure, number: int, total: int, out: Path, resume: bool) -> int:
+    path = out / f"{one.id}.json"
+    if resume and path.exists() and (found := result.read(path)).finished_at is not None:
+        tell(f"[{number}/{total}] {one.id} is there: {found.verdict}")
+        return exit_code(found)
+    tell(f"[{number}/{total}] {one.id}: {one.scenario.says}")
+    options = Options(one.pairs, one.seed, out, label=one.label, id=one.id, resume=resume)
+    made = measure(one.scenario, one.plan, cells(one.targets, one.transports), options)
+    if made.stopped_by == "interrupted":
+        raise KeyboardInterrupt
+    return exit_code(made)
+
+
+def resumed(path: Path) -> Result:
+    """Go on with an interrupted result, in its place."""
+    left = result.read(path)
+    options = Options(
+        left.pairs, left.seed, path.parent, label=left.label, id=left.id, resume=True, command=left.command
+    )
+    return again(left, options)
+
+
+def again(found: Result, options: Options) -> Result:
+    """The same scenario, plan and rows."""
+    scenario = SCENARIOS[found.scenario]
+    rows = [Cell(_target(row["target"]), row["transport"]) for row in found.rows]
+    return measure(scenario, plans.of(scenario.plan, found.plan), rows, options)
+
+
+def reproduced(path: Path, out: Path, pairs: int | None) -> Result:
+    """Measure again with the same seed, and print how the two compare."""
+    before = result.read(path)
+    after = again(before, Options(pairs or before.pairs, before.seed, out, label=before.label))
+    show(_delta(before, after))
+    return after
+
+
+# ---- reading
+
+
+def compared(before: Path, after: Path) -> list[str]:
+    """Two results held against each other. Raises Environment when they are of different scenarios."""
+    then, now = result.read(before), result.read(after)
+    if then.scenario != now.scenario:
+        raise Environment(
+            f"{before} is a {then.scenario}, {after} a {now.scenario}: there is nothing to compare"
+        )
+    return _delta(then, now)
+
+
+def _delta(before: Result, after: Result) -> list[str]:
+    found = list(compare.deltas(before, after, SCENARIOS[before.scenario].compared))
+    same, known = compare.agree(found)
+    notes = [f"not the same: {words}" for words in compare.differences(before, after)]
+    return [*notes, *(one.words for one in found), f"{same} of {known} figures show no difference"]
+
+
+def explained(path: Path) -> list[str]:
+    """What a result's numbers are made of."""
+    found = result.read(path)
+    return [*explain.explained(found), *text.doubts(found), text.ending(found)]
+
+
+def reported(paths: Sequence[Path], site: Path | None) -> list[str]:
+    """Tables of all results, or the page that was written."""
+    if site is not None:
+        documents = [(path, found.to_json()) for path, found in result.read_all(paths)]
+        return [f"the report is in {page.write(documents, site)}"]
+    lines: list[str] = []
+    for path, found in result.read_all(paths):
+        lines += [f"== {path}", *text.summary(SCENARIOS[found.scenario], found), ""]
+    return lines
+
+
+def doctor() -> int:
+    """All findings; 3 when nothing can be measured here."""
+    worst = 0
+    for finding in examine():
+        remedy = f": {finding.remedy}" if finding.remedy else ""
+        click.echo(f"{finding.grade:<5} {finding.what}{remedy}")
+        worst = max(worst, EXIT_ENVIRONMENT if finding.grade == "fail" else 0)
+    return worst
+
+
+def listing() -> list[str]:
+    """What can be measured here."""
+    rows = [["target", "here", "transports", "what it is"]]
+    for one in target_file.listing():
+        rows.append([one.name, "yes" if one.runnable else "no", " ".join(one.transports), _about(one)])
+    return in_columns(rows)
+
+
+def _about(one: Listed) -> str:
+    return one.about if one.runnable else f"{one.about}; missing: {one.missing}"
+
+
+def claims_(*, check: bool, write: bool, against: Path | None) -> int:
+    """Print the verdicts; or hold the documents against the results; or another run against ours."""
+    if write:
+        for document in quotes.documents():
+            document.write_text(quotes.written(document.read_text()))
+    if check or write:
+        found = [fault for one in quotes.documents() for fault in quotes.faults(one.name, one.read_text())]
+        show(found)
+        return min(1, len(found))
+    if against is not None:
+        return _hold(against)
+    show(claims.in_words(verdict) for verdict in claims.verdicts())
+    return 0
+
+
+def _hold(against: Path) -> int:
+    wrong = 0
+    for claim in claims.load():
+        here, there = claims.measure(claim), claims.measure(claim, against)
+        if here is None or there is None:
+            continue
+        good = claims.holds_elsewhere(claim, here, there)
+        wrong += not good
+        word = "holds" if good else "DIFFERS"
+        click.echo(f"{word:<8} {claim.id}: {claims.shown(claim, here)} / {claims.shown(claim, there)}")
+    return min(1, wrong)

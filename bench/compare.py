@@ -1,0 +1,70 @@
+"""Two results held against each other: the same rows, measured at other times or on other machines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bench import figures
+from bench.figures import Figure
+from bench.result import Result
+from bench.statistics import stats
+from bench.statistics.stats import Ratio
+
+MACHINE = ("cpu_model", "cores", "kernel", "governor", "python", "filesystem", "memory_kb")
+
+
+class Delta(NamedTuple):
+    """One figure of one row (at one point of a sweep): `after` divided by `before`; None: too few clean runs."""
+
+    row: str
+    point: float | None
+    figure: Figure
+    ratio: Ratio | None
+
+    @property
+    def words(self) -> str:
+        """The decision."""
+        where = self.row if self.point is None else f"{self.row} at {self.point:g}/s"
+        what = f"{where}, {self.figure.title}"
+        return f"{what}: too few clean runs" if self.ratio is None else stats.in_words(self.ratio, what)
+
+
+def differences(before: Result, after: Result) -> list[str]:
+    """What is not the same about the two, apart from the moment: then a ratio may be about that."""
+    found = [
+        f"{name}: {before.environment.get(name)} / {after.environment.get(name)}"
+        for name in MACHINE
+        if before.environment.get(name) != after.environment.get(name)
+    ]
+    if before.plan != after.plan:
+        changed = [name for name in before.plan if before.plan[name] != after.plan.get(name)]
+        found.append(f"the plan differs in {', '.join(changed) or 'its fields'}")
+    shas = [one.environment["git"]["sha"][:10] for one in (before, after)]
+    return [*found, f"code: {shas[0]} / {shas[1]}"] if shas[0] != shas[1] else found
+
+
+def deltas(before: Result, after: Result, names: tuple[str, ...]) -> Iterator[Delta]:
+    """Every common row, point and figure."""
+    for row in [key for key in before.keys if key in after.keys]:
+        for point in dict.fromkeys(run.point for run in before.of(row)):
+            for name in names:
+                yield Delta(row, point, figures.of(name), _ratio(before, after, row, point, name))
+
+
+def _ratio(before: Result, after: Result, row: str, point: float | None, name: str) -> Ratio | None:
+    then, now = (
+        [
+            run.figures[name]
+            for run in one.of(row)
+            if run.valid and run.point == point and run.figures.get(name, 0) > 0
+        ]
+        for one in (before, after)
+    )
+    return stats.welch_ratio(now, then) if len(then) > 1 and len(now) > 1 else None
+
+
+def agree(found: list[Delta]) -> tuple[int, int]:
+    """How many of those that could be compared show no difference, and how many could be."""
+    known = [delta for delta in found if delta.ratio is not None]
+    return sum(not delta.ratio.differs for delta in known if delta.ratio is not None), len(known)

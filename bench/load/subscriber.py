@@ -1,0 +1,38 @@
+"""One client of the load: what outlives its connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.load.ledger import Ledger
+from bench.load.tally import Tally
+
+if TYPE_CHECKING:
+    from bench.load.connection import Connection
+
+
+class Subscriber:
+    """`position`: everything up to there was received; empty when it is not known. `aside`: its deliveries do not
+    count, because it was made to stop reading."""
+
+    __slots__ = ("aside", "connection", "index", "ledger", "position", "tally")
+
+    def __init__(self, index: int, tally: Tally, first: int) -> None:
+        self.index = index
+        self.tally = tally
+        self.ledger = Ledger(first)
+        self.position = ""
+        self.connection: Connection | None = None
+        self.aside = False
+
+    @property
+    def alive(self) -> bool:
+        """True while it has a connection on which nothing can be missed."""
+        return self.connection is not None and self.connection.is_ready
+
+    def set_aside(self, tally: Tally) -> None:
+        """From now on it counts in another tally, and its ledger in none."""
+        self.aside = True
+        self.tally = tally
+        if self.connection is not None:
+            self.connection.tally = tally

@@ -1,0 +1,82 @@
+"""What a server used between two moments, and who else used its core and the load's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from bench.measure import procfs
+from bench.measure.cores import Cores
+
+
+class Moment(NamedTuple):
+    """All CPU counters at one time."""
+
+    server: procfs.Usage
+    bench_ns: int
+    cores: dict[str, procfs.CoreTime]
+
+
+class Used(NamedTuple):
+    """The difference of two moments. `foreign`, `softirq_ns` and `steal_ns` are by core (`server`, `client`);
+    `foreign` is the share of a pinned core that neither the server nor the bench used."""
+
+    server: procfs.Usage
+    foreign: dict[str, float]
+    softirq_ns: dict[str, int]
+    steal_ns: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """The server's CPU, as a share of one core."""
+        return self.server.cpu_ns / max(1, self.server.wall_ns)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the result file."""
+        return {**self._asdict(), "server": self.server._asdict(), "share": self.share}
+
+    def per(self, count: float) -> dict[str, float]:
+        """Microseconds for each of `count`: all of it, and split; the kernel's ticks only say how to split."""
+        whole = self.server.cpu_ns / max(1.0, count) / 1000
+        ticks = max(1, self.server.user_ns + self.server.system_ns)
+        return {
+            "us": whole,
+            "user_us": whole * self.server.user_ns / ticks,
+            "system_us": whole * self.server.system_ns / ticks,
+            "softirq_us": self.softirq_ns.get("server", 0) / max(1.0, count) / 1000,
+        }
+
+
+def moment(server: int, bench: Iterable[int], cores: Cores) -> Moment:
+    """Read them: of the server's process tree, of the bench's processes (and this one), of the cores."""
+    return Moment(
+        procfs.usage(server),
+        sum(procfs.cpu_ns(pid) for pid in (*bench, os.getpid())),
+        {name: procfs.core_time(core) for name, core in cores._asdict().items() if core is not None},
+    )
+
+
+def between(first: Moment, last: Moment) -> Used:
+    """What was used."""
+    server = last.server.since(first.server)
+    ours = {"server": server.cpu_ns, "client": last.bench_ns - first.bench_ns}
+    cores = {name: last.cores[name].since(first.cores[name]) for name in first.cores}
+    return Used(
+        server,
+        {
+            name: max(0.0, (core.charged_ns - ours[name]) / max(1, server.wall_ns))
+            for name, core in cores.items()
+        },
+        {name: core.softirq_ns for name, core in cores.items()},
+        {name: core.steal_ns for name, core in cores.items()},
+    )
+
+
+def worst_foreign(used: Iterable[Used]) -> Mapping[str, float]:
+    """The greatest foreign share by core over several windows: a neighbour in one of them spoils their mean."""
+    worst: dict[str, float] = {}
+    for one in used:
+        for name, share in one.foreign.items():
+            worst[name] = max(share, worst.get(name, 0.0))
+    return worst

@@ -1,0 +1,104 @@
+"""What can be measured: a scenario is a plan, what makes runs of one row by it, and the figures that count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from bench.result import Run
+from bench.scenarios import drain, fanout, idle, outage, publish, reconnect, slow, soak, storm
+from bench.stage import Setup
+
+
+class Scenario(NamedTuple):
+    """`compared` are the figures whose ratios are told, the first one leading. `clients` names the plan's field
+    that says how many connections there will be."""
+
+    name: str
+    says: str
+    plan: type[Any]
+    measure: Callable[[Any, Setup], list[Run]]
+    compared: tuple[str, ...]
+    clients: str = "clients"
+    pairs: int = 3
+
+    def connections(self, plan: Any) -> int:
+        """How many connections a plan opens at most."""
+        value = getattr(plan, self.clients, 1)
+        return int(max(value) if isinstance(value, tuple) else value)
+
+
+FANOUT = ("us_per_delivery", "p50_ms", "p99_ms", "bytes_per_delivery", "kb_per_connection")
+ALL = (
+    Scenario(
+        "fanout",
+        "every update to every client, at one rate or a sweep",
+        fanout.Fanout,
+        fanout.measure,
+        FANOUT,
+    ),
+    Scenario(
+        "burst",
+        "many updates in one publish",
+        fanout.Burst,
+        fanout.measure,
+        ("us_per_delivery", "p50_ms", "p99_ms"),
+    ),
+    Scenario(
+        "idle",
+        "memory per connection as a slope, and the CPU of heartbeats",
+        idle.Idle,
+        idle.measure,
+        ("kb_per_connection", "uss_kb_per_connection", "idle_us_per_connection_second"),
+        clients="counts",
+        pairs=2,
+    ),
+    Scenario(
+        "storm",
+        "connects a second, each to its first update",
+        storm.Storm,
+        storm.measure,
+        ("us_per_connect", "connects_per_second", "p50_ms", "p99_ms"),
+    ),
+    Scenario(
+        "reconnect",
+        "all lose their connection at once: who comes back, when, with what lost",
+        reconnect.Reconnect,
+        reconnect.measure,
+        ("return_p50_ms", "return_p99_ms", "lost_per_client"),
+    ),
+    Scenario(
+        "slow",
+        "a client that stops reading among healthy ones",
+        slow.Slow,
+        slow.measure,
+        ("healthy_p99_ms", "memory_growth_kb"),
+    ),
+    Scenario(
+        "outage",
+        "the broker is killed and comes back",
+        outage.Outage,
+        outage.measure,
+        ("stalled_seconds", "recovered_seconds", "lost_per_client"),
+        pairs=2,
+    ),
+    Scenario(
+        "drain",
+        "a deploy under load: SIGTERM, and the next start",
+        drain.Drain,
+        drain.measure,
+        ("exit_seconds", "goodbye_share", "returned_share", "lost_per_client"),
+        pairs=2,
+    ),
+    Scenario("soak", "a fan-out for long: does anything drift", soak.Soak, soak.measure, FANOUT, pairs=1),
+    Scenario(
+        "publish",
+        "a lone publish against one fsync, and acknowledged publishes a second",
+        publish.Publish,
+        publish.measure,
+        ("beyond_fsync_ms", "publishes_per_second", "us_per_publish"),
+        clients="",
+        pairs=1,
+    ),
+)
+SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in ALL}

@@ -1,0 +1,92 @@
+"""slow: clients that stop reading among healthy ones: does the healthy latency move, and does memory plateau."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.measure import procfs, usage, validity
+from bench.result import Run
+from bench.scenarios.plan import param
+from bench.serving.publisher import Schedule, follow
+from bench.stage import Setup, Stage
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Some stop reading after a while. Sizes and rate have to fill their socket buffers, or nobody is stuck at all."""
+
+    clients: int = param(20, "Subscribers.", "subs")
+    stuck: int = param(1, "Those of them that stop reading.")
+    rate: float = param(100.0, "Publishes a second.")
+    size: int = param(4000, "Bytes of JSON in an update.")
+    before: float = param(4.0, "Seconds in which all read.")
+    seconds: float = param(16.0, "Seconds in which some are stuck.")
+    kind: str = param("log", "Kind of the stream: log or state.")
+
+
+def measure(plan: Slow, setup: Setup) -> list[Run]:
+    """Two windows on one server: all reading, then some stuck."""
+    with Stage(setup, plan.clients, plan.kind) as stage, stage.poster() as poster:
+        stage.load.open(plan.clients)
+        first = _window(plan, stage, poster, 1, plan.before)
+        calm = procfs.memory(stage.server.pid).pss_kb
+        stage.load.stick(plan.stuck)
+        mark = stage.moment()
+        second = _window(plan, stage, poster, first.last + 1, plan.seconds)
+        used = usage.between(mark, stage.moment())
+        grown = procfs.memory(stage.server.pid).pss_kb - calm
+        stage.load.close()
+    found = figures(plan, first, second, grown, stage.sampler.samples())
+    flags = [
+        *validity.neighbours(used.foreign),
+        *validity.of_server(stage.server.stopped_by_force),
+        *validity.of_load(second.report, second.published),
+        *validity.of_load(first.report, first.published),
+    ]
+    facts = {**stage.facts(), "usage": used.to_json(), "stuck": second.report.get("stuck", [])}
+    run = Run(setup.target.name, setup.transport, setup.pair, found, flags, facts)
+    run.series = {"latency": second.report["latency"], "latency_before": first.report["latency"]}
+    run.account, run.samples = second.report["account"], stage.sampler.samples()
+    return [run]
+
+
+@dataclass(frozen=True)
+class _Window:
+    last: int
+    report: Mapping[str, Any]
+    published: Mapping[str, Any]
+
+
+def _window(plan: Slow, stage: Stage, poster: Any, first: int, seconds: float) -> _Window:
+    stage.load.measure(first)
+    schedule = Schedule(
+        time.monotonic_ns() + 50_000_000, plan.rate, max(1, round(seconds * plan.rate)), first=first
+    )
+    published = follow(schedule, poster, plan.size)
+    return _Window(schedule.last, stage.load.finish(schedule.last, 10), published.summary())
+
+
+def figures(
+    plan: Slow, first: _Window, second: _Window, grown_kb: int, samples: Mapping[str, Any]
+) -> dict[str, float]:
+    """Milliseconds at the healthy clients in both windows, KiB that the server grew by, seconds to the cut."""
+    found = {
+        "healthy_p99_ms": second.report["latency"]["p99"],
+        "healthy_p99_before_ms": first.report["latency"]["p99"],
+        "memory_growth_kb": float(grown_kb),
+        "memory_tail_kb": tail_growth(samples),
+        "client_share": second.report["cpu_share"],
+    }
+    cut = [one["seconds"] for one in second.report.get("stuck", []) if one.get("seconds") is not None]
+    return {**found, "stuck_seconds": max(cut)} if len(cut) == plan.stuck else found
+
+
+def tail_growth(samples: Mapping[str, Any]) -> float:
+    """KiB that the server's resident memory grew by in the last third: about nothing when it has a plateau."""
+    column = list(samples["columns"]).index("rss_kb")
+    values: Sequence[float] = [row[column] for row in samples["rows"] if row[column] is not None]
+    tail = values[-max(2, len(values) // 3) :]
+    return float(tail[-1] - tail[0]) if len(tail) > 1 else 0.0

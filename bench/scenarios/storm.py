@@ -1,0 +1,102 @@
+"""storm: clients a second that a server takes in, each from connect(2) to its first update on a state stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import Environment
+from bench.load import payload
+from bench.measure import usage, validity
+from bench.measure.limiter import limiter
+from bench.measure.usage import Used
+from bench.result import Run
+from bench.scenarios.plan import param
+from bench.stage import Setup, Stage
+from bench.statistics import histogram, stats
+
+PAUSE_SECONDS = 0.3  # for the server to see the clients of the round before leave
+
+
+@dataclass(frozen=True)
+class Storm:
+    """`rounds` storms of `clients` on one server, after one to warm up."""
+
+    clients: int = param(4000, "Clients in a storm.", "subs")
+    rounds: int = param(3, "Storms on one server, after one to warm up.")
+    in_flight: int = param(64, "Clients without their first update at a time; 0: all at once.")
+
+
+def measure(plan: Storm, setup: Setup) -> list[Run]:
+    """A fresh server with one update in its stream, and the storms."""
+    made: list[dict[str, Any]] = []
+    used: list[Used] = []
+    if not setup.target.keeps_state:
+        name = setup.target.name
+        raise Environment(
+            f"{name} greets nobody with the newest update (keeps_state), so storm has no end there"
+        )
+    with Stage(setup, plan.clients, "state") as stage:
+        publish_one(stage)
+        stage.sampler.tell("window")
+        for _ in range(plan.rounds + 1):
+            before = stage.moment()
+            made.append(stage.load.storm(plan.clients, plan.in_flight or plan.clients))
+            used.append(usage.between(before, stage.moment()))
+            time.sleep(PAUSE_SECONDS)
+    rounds, windows = made[1:], used[1:]
+    found = figures(plan, rounds, windows)
+    flags = [
+        *validity.neighbours(usage.worst_foreign(windows)),
+        *validity.of_server(stage.server.stopped_by_force),
+        *validity.closed_loop(found["connects_per_second"], _mean_ms(rounds) / 1000, plan.in_flight),
+    ]
+    facts = {
+        **stage.facts(),
+        "rounds": [_plain(one) for one in rounds],
+        "usage": [u.to_json() for u in windows],
+    }
+    run = Run(setup.target.name, setup.transport, setup.pair, found, flags, facts)
+    run.series = {name: merged(rounds, name) for name in ("accepted", "first_byte", "first_update")}
+    run.samples, run.limiter = stage.sampler.samples(), limiter(found)
+    return [run]
+
+
+def figures(plan: Storm, rounds: Sequence[Mapping[str, Any]], used: Sequence[Used]) -> dict[str, float]:
+    """Means over the rounds; percentiles over all their clients."""
+    first, byte = merged(rounds, "first_update"), merged(rounds, "first_byte")
+    return {
+        "connects_per_second": stats.mean([plan.clients / one["seconds"] for one in rounds]),
+        "us_per_connect": stats.mean([one.server.cpu_ns / plan.clients / 1000 for one in used]),
+        "first_byte_p50_ms": byte["p50"],
+        "first_byte_p99_ms": byte["p99"],
+        "p50_ms": first["p50"],
+        "p99_ms": first["p99"],
+        "client_share": stats.mean([one["cpu_share"] for one in rounds]),
+        "server_share": stats.mean([one.share for one in used]),
+    }
+
+
+def merged(rounds: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """One histogram of all rounds."""
+    return histogram.merged(one[name] for one in rounds).summary()
+
+
+def _mean_ms(rounds: Sequence[Mapping[str, Any]]) -> float:
+    return float(merged(rounds, "first_update")["mean"])
+
+
+def _plain(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in one.items() if not isinstance(value, dict)}
+
+
+def publish_one(stage: Stage) -> None:
+    """Put the newest state into the stream."""
+    now = time.monotonic_ns()
+    with stage.poster() as poster:
+        status = poster.post(payload.stamped(payload.update(1, now), now))
+    if status != 201:
+        target, server = stage.setup.target, stage.server
+        raise Environment(f"{target.name} answered a publish with {status}: {server.said()}")

@@ -1,0 +1,219 @@
+"""One command that measures: look at the machine, make the runs, keep each at once, choose the verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from bench import result, suite, text
+from bench.errors import EXIT_ENVIRONMENT, EXIT_LOSS, EXIT_OK, EXIT_VOID, BenchError, Environment
+from bench.live import NOBODY, Live
+from bench.measure import environment, noise, slo, validity
+from bench.measure.cores import choose
+from bench.result import Result
+from bench.scenarios import Scenario
+from bench.scenarios import plan as plans
+from bench.stage import Setup
+from bench.suite import Budget, Cell, Step
+
+EXIT_INTERRUPTED = 130
+CODES = {
+    "ok": EXIT_OK,
+    "loss": EXIT_LOSS,
+    "slo": EXIT_LOSS,
+    "void": EXIT_VOID,
+    "incomplete": EXIT_ENVIRONMENT,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to measure, whatever is measured. After `within` seconds no pair is begun that would end later; `id` names
+    the file (else the moment does), `resume` goes on with what an interrupted session of that name left."""
+
+    pairs: int
+    seed: int
+    out: Path
+    label: str | None = None
+    within: float | None = None
+    id: str | None = None
+    resume: bool = False
+    command: Sequence[str] = field(default_factory=lambda: ["python", "-m", "bench", *sys.argv[1:]])
+    gated: bool = True  # look at the machine's noise before and after
+
+
+class Session:
+    """Every cell in every pair. `result` has what was measured so far, whatever happens."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        plan: Any,
+        cells: Sequence[Cell],
+        options: Options,
+        *,
+        live: Live = NOBODY,
+        tell: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        self.scenario, self.plan, self.cells, self.options = scenario, plan, cells, options
+        self._live, self._tell = live, tell
+        slo.parse(getattr(plan, "slo", ""))
+        environment.check(scenario.connections(plan))
+        self._cores = choose()
+        self.result = self._begun()
+
+    def perform(self) -> Result:
+        """Measure. Ctrl-C, SIGTERM and errors end it early; the verdict and `stopped_by` say so."""
+        made, cores = self.result, self._cores
+        self._tell(f"seed {made.seed}, server on core {cores.server}, load on core {cores.client}")
+        with self._kept():
+            if made.noise["before"] is None:
+                made.noise["before"] = self._listen()
+            self._measure()
+            made.noise["after"] = self._listen()
+            made.finished_at = result.now()
+            made.verdict = verdict(made)
+        return made
+
+    # ---- the document
+
+    def _begun(self) -> Result:
+        options = self.options
+        fresh = Result(
+            id=options.id or new_id(self.scenario, self.plan, options.seed),
+            scenario=self.scenario.name,
+            command=options.command,
+            seed=options.seed,
+            pairs=options.pairs,
+            plan=plans.to_json(self.plan),
+            rows=[row(cell) for cell in self.cells],
+            cores=self._cores._asdict(),
+            environment=environment.fingerprint(Path(tempfile.gettempdir())),
+            label=options.label,
+            created_at=result.now(),
+        )
+        path = options.out / f"{fresh.id}.json"
+        if not options.resume or not path.exists():
+            return fresh
+        return continued(result.read(path), fresh)
+
+    # ---- the runs
+
+    def _measure(self) -> None:
+        made, started, budget = self.result, time.monotonic(), Budget(self.options.within)
+        done = {(run.pair, run.row) for run in made.runs}
+        for steps in suite.remaining(suite.order(self.cells, made.pairs, made.seed), done):
+            if not budget.allows(time.monotonic() - started):
+                self._tell(f"another pair would not end within {self.options.within:.0f} s")
+                return
+            begun = time.monotonic()
+            for step in steps:
+                done.add((step.pair, step.cell.key))
+                self._step(step, len(done))
+            budget.took(time.monotonic() - begun)
+
+    def _step(self, step: Step, number: int) -> None:
+        total = len(self.cells) * self.result.pairs
+        self._live.tell("session", step=number, total=total, row=step.cell.key, pair=step.pair)
+        begun, started_at = time.monotonic(), result.now()
+        setup = Setup(step.cell.target, step.cell.transport, step.pair, self._cores, self._live)
+        for run in self.scenario.measure(self.plan, setup):
+            run.order, run.started_at = len(self.result.runs), started_at
+            run.seconds = round(time.monotonic() - begun, 3)
+            self.result.runs.append(run)
+            self._tell(f"[{number}/{total}] {text.line(self.scenario, run)}")
+        result.write(self.result, self.options.out)
+
+    def _listen(self) -> dict[str, Any] | None:
+        if not self.options.gated:
+            return None
+        found = noise.gate(self._cores)
+        words = f": {'; '.join(found.reasons)}" if found.reasons else ""
+        self._tell(f"the machine is {found.verdict}{words}")
+        self._live.tell("noise", verdict=found.verdict)
+        return found.to_json()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        signal.signal(signal.SIGTERM, _interrupt)
+        made = self.result
+        try:
+            yield
+        except KeyboardInterrupt:
+            made.stopped_by = "interrupted"
+            self._tell("interrupted: what was measured is kept")
+        except BenchError as error:
+            made.stopped_by = str(error)
+            self._tell(f"cannot measure: {error}")
+        finally:
+            if made.runs:
+                result.write(made, self.options.out)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def continued(left: Result, fresh: Result) -> Result:
+    """What an interrupted session left, if it was after the same; raises Environment if it was not."""
+    for name in ("scenario", "plan", "seed", "pairs", "keys"):
+        was, wanted = getattr(left, name), getattr(fresh, name)
+        if was != wanted:
+            raise Environment(f"{left.id} has another {name} ({was}): use another --out to begin anew")
+    left.stopped_by, left.finished_at, left.verdict = None, None, "incomplete"
+    return left
+
+
+def row(cell: Cell) -> dict[str, Any]:
+    """A row as result files have it; without paths of this machine."""
+    command, variables = cell.target.filled(port="PORT", directory="DIRECTORY", kind="KIND")
+    here = str(Path(__file__).parent.parent) + "/"
+    return {
+        "key": cell.key,
+        "target": cell.target.name,
+        "transport": cell.transport,
+        "command": [word.replace(sys.executable, "python").replace(here, "") for word in command],
+        "environment": {name: value.replace(here, "") for name, value in variables.items()},
+    }
+
+
+def new_id(scenario: Scenario, plan: Any, seed: int) -> str:
+    """A name that sorts by time."""
+    stamp = result.now().replace(":", "").replace("-", "")
+    what = json.dumps([plans.to_json(plan), seed], sort_keys=True)
+    return f"{stamp}-{scenario.name}-{hashlib.sha256(what.encode()).hexdigest()[:4]}"
+
+
+def verdict(made: Result) -> str:
+    """`loss` before `void` before `slo` before `ok`: a server that is wrong is wrong on a noisy machine too."""
+    code = validity.exit_code(flag for run in made.runs for flag in run.flags)
+    if code == EXIT_LOSS:
+        return "loss"
+    if code == EXIT_VOID or validity.machine(made.noise["before"], made.noise["after"]):
+        return "void"
+    demands = slo.parse(made.plan.get("slo", ""))
+    swept = len(made.plan.get("rates", ())) > 1  # there the demand is where it ends
+    if not swept and any(slo.broken(demands, run.figures) for run in made.runs):
+        return "slo"
+    return "ok"
+
+
+def exit_code(made: Result) -> int:
+    """What a command ends with."""
+    return EXIT_INTERRUPTED if made.stopped_by == "interrupted" else CODES[made.verdict]
+
+
+def random_seed() -> int:
+    """For when none is asked for; it is printed and kept."""
+    return random.SystemRandom().randrange(1_000_000)
