@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench import command
+from bench import command, reading
 from bench.errors import BenchError
 from bench.measure import slo
 from bench.scenarios import ALL, SCENARIOS, Scenario
@@ -163,25 +163,26 @@ def doctor() -> None:
     \b
     Example: python -m bench doctor && python -m bench quick
     """
-    sys.exit(command.doctor())
+    sys.exit(reading.doctor())
 
 
 @main.command("targets")
 def targets_() -> None:
     """What can be measured here, and what is missing for the rest."""
-    command.show(command.listing())
+    reading.show(reading.listing())
 
 
 @main.command()
 @click.argument("before", type=click.Path(exists=True, path_type=Path))
 @click.argument("after", type=click.Path(exists=True, path_type=Path))
 def compare(before: Path, after: Path) -> None:
-    """Two results of the same scenario: ratio, interval and decision for every figure.
+    """Two results of the same scenario, or two folders of a suite: ratio, interval and decision for every figure,
+    and for what each of the two says about its own rows against each other.
 
     \b
     Example: python -m bench compare before.json after.json
     """
-    command.show(command.compared(before, after))
+    reading.show(reading.compared(before, after))
 
 
 @main.command()
@@ -192,7 +193,7 @@ def explain(result: Path) -> None:
     \b
     Example: python -m bench explain results/20261124T171026Z-fanout-1a2b.json
     """
-    command.show(command.explained(result))
+    reading.show(reading.explained(result))
 
 
 @main.command()
@@ -204,7 +205,7 @@ def report(results: tuple[Path, ...], site: Path | None) -> None:
     \b
     Example: python -m bench report results/ --html site/
     """
-    command.show(command.reported(results, site))
+    reading.show(reading.reported(results, site))
 
 
 @main.command()
@@ -236,7 +237,7 @@ def claims(check: bool, write: bool, against: Path | None) -> None:
     \b
     Example: python -m bench claims
     """
-    sys.exit(command.claims_(check=check, write=write, against=against))
+    sys.exit(reading.claims_(check=check, write=write, against=against))
 
 
 if __name__ == "__main__":

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench import claims, compare, explain, matrix, quotes, result, text
-from bench.columns import in_columns
-from bench.errors import EXIT_ENVIRONMENT, Environment
-from bench.html import page
+from bench import matrix, reading, result, text
+from bench.errors import Environment
 from bench.live import NOBODY, Live
 from bench.matrix import Measure
-from bench.measure.doctor import examine
 from bench.result import Result
 from bench.scenarios import SCENARIOS, Scenario
 from bench.scenarios import plan as plans
-from bench.serving import target, target_file
-from bench.serving.target_file import Listed
+from bench.serving import target
 from bench.session import Options, Session, exit_code
 from bench.suite import Cell
 
@@ -93,15 +89,9 @@ def measure(
     if as_json:
         click.echo(json.dumps(made.to_json()))
     else:
-        show(text.summary(scenario, made))
+        reading.show(text.summary(scenario, made))
     tell(f"raw data in {options.out / made.id}.json")
     return made
-
-
-def show(lines: Iterable[str]) -> None:
-    """Print."""
-    for one in lines:
-        click.echo(one)
 
 
 def end(made: Result) -> None:
@@ -154,92 +144,5 @@ def reproduced(path: Path, out: Path, pairs: int | None) -> Result:
     """Measure again with the same seed, and print how the two compare."""
     before = result.read(path)
     after = again(before, Options(pairs or before.pairs, before.seed, out, label=before.label))
-    show(_delta(before, after))
+    reading.show(reading.delta(before, after))
     return after
-
-
-# ---- reading
-
-
-def compared(before: Path, after: Path) -> list[str]:
-    """Two results held against each other. Raises Environment when they are of different scenarios."""
-    then, now = result.read(before), result.read(after)
-    if then.scenario != now.scenario:
-        raise Environment(
-            f"{before} is a {then.scenario}, {after} a {now.scenario}: there is nothing to compare"
-        )
-    return _delta(then, now)
-
-
-def _delta(before: Result, after: Result) -> list[str]:
-    found = list(compare.deltas(before, after, SCENARIOS[before.scenario].compared))
-    same, known = compare.agree(found)
-    notes = [f"not the same: {words}" for words in compare.differences(before, after)]
-    return [*notes, *(one.words for one in found), f"{same} of {known} figures show no difference"]
-
-
-def explained(path: Path) -> list[str]:
-    """What a result's numbers are made of."""
-    found = result.read(path)
-    return [*explain.explained(found), *text.doubts(found), text.ending(found)]
-
-
-def reported(paths: Sequence[Path], site: Path | None) -> list[str]:
-    """Tables of all results, or the page that was written."""
-    if site is not None:
-        documents = [(path, found.to_json()) for path, found in result.read_all(paths)]
-        return [f"the report is in {page.write(documents, site)}"]
-    lines: list[str] = []
-    for path, found in result.read_all(paths):
-        lines += [f"== {path}", *text.summary(SCENARIOS[found.scenario], found), ""]
-    return lines
-
-
-def doctor() -> int:
-    """All findings; 3 when nothing can be measured here."""
-    worst = 0
-    for finding in examine():
-        remedy = f": {finding.remedy}" if finding.remedy else ""
-        click.echo(f"{finding.grade:<5} {finding.what}{remedy}")
-        worst = max(worst, EXIT_ENVIRONMENT if finding.grade == "fail" else 0)
-    return worst
-
-
-def listing() -> list[str]:
-    """What can be measured here."""
-    rows = [["target", "here", "transports", "what it is"]]
-    for one in target_file.listing():
-        rows.append([one.name, "yes" if one.runnable else "no", " ".join(one.transports), _about(one)])
-    return in_columns(rows)
-
-
-def _about(one: Listed) -> str:
-    return one.about if one.runnable else f"{one.about}; missing: {one.missing}"
-
-
-def claims_(*, check: bool, write: bool, against: Path | None) -> int:
-    """Print the verdicts; or hold the documents against the results; or another run against ours."""
-    if write:
-        for document in quotes.documents():
-            document.write_text(quotes.written(document.read_text()))
-    if check or write:
-        found = [fault for one in quotes.documents() for fault in quotes.faults(one.name, one.read_text())]
-        show(found)
-        return min(1, len(found))
-    if against is not None:
-        return _hold(against)
-    show(claims.in_words(verdict) for verdict in claims.verdicts())
-    return 0
-
-
-def _hold(against: Path) -> int:
-    wrong = 0
-    for claim in claims.load():
-        here, there = claims.measure(claim), claims.measure(claim, against)
-        if here is None or there is None:
-            continue
-        good = claims.holds_elsewhere(claim, here, there)
-        wrong += not good
-        word = "holds" if good else "DIFFERS"
-        click.echo(f"{word:<8} {claim.id}: {claims.shown(claim, here)} / {claims.shown(claim, there)}")
-    return min(1, wrong)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bench import figures
+from bench import comparison, figures
+from bench.comparison import Comparison
 from bench.figures import Figure
 from bench.result import Result
 from bench.statistics import stats
@@ -53,14 +54,40 @@ def deltas(before: Result, after: Result, names: tuple[str, ...]) -> Iterator[De
 
 
 def _ratio(before: Result, after: Result, row: str, point: float | None, name: str) -> Ratio | None:
-    then, now = (
-        [
-            run.figures[name]
-            for run in one.of(row)
-            if run.valid and run.point == point and run.figures.get(name, 0) > 0
-        ]
-        for one in (before, after)
-    )
+    return _held(*(list(_by_pair(one, row, point, name).values()) for one in (before, after)))
+
+
+def ratio_deltas(before: Result, after: Result, names: tuple[str, ...]) -> Iterator[Delta]:
+    """The same for what each result says about its own rows against each other: these do not hang on the machine's
+    speed on the day. A row is called "app cable / app sse"."""
+    common = [one for one in _comparisons(before) if one in _comparisons(after)]
+    for one in common:
+        for point in dict.fromkeys(run.point for run in before.of(one.ours)):
+            for name in names:
+                found = [_quotients(made, one, point, name) for made in (before, after)]
+                if any(found):
+                    yield Delta(f"{one.ours} / {one.theirs}", point, figures.of(name), _held(*found))
+
+
+def _comparisons(made: Result) -> list[Comparison]:
+    return [one for family in comparison.families(made) for one in family.comparisons]
+
+
+def _quotients(made: Result, one: Comparison, point: float | None, name: str) -> list[float]:
+    ours, theirs = (_by_pair(made, row, point, name) for row in (one.ours, one.theirs))
+    return [ours[pair] / theirs[pair] for pair in sorted(ours.keys() & theirs.keys())]
+
+
+def _by_pair(made: Result, row: str, point: float | None, name: str) -> dict[int, float]:
+    """The clean values above 0."""
+    return {
+        run.pair: run.figures[name]
+        for run in made.of(row)
+        if run.valid and run.point == point and run.figures.get(name, 0) > 0
+    }
+
+
+def _held(then: list[float], now: list[float]) -> Ratio | None:
     return stats.welch_ratio(now, then) if len(then) > 1 and len(now) > 1 else None
 
 

@@ -131,6 +131,7 @@ class Session:
         for run in self.scenario.measure(self.plan, setup):
             run.order, run.started_at = len(self.result.runs), started_at
             run.seconds = round(time.monotonic() - begun, 3)
+            run.flags += validity.of_cores(*self._cores)
             self.result.runs.append(run)
             self._tell(f"[{number}/{total}] {text.line(self.scenario, run)}")
         result.write(self.result, self.options.out)

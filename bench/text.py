@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from bench import figures
+from bench import comparison, figures
 from bench.columns import in_columns
-from bench.html import comparison
 from bench.measure import validity
 from bench.result import Result, Run
 from bench.statistics import stats
+from bench.wording import sentence
 
 SHOWN = 8  # columns of an overview
 BESIDE = ("server_share", "client_share")
@@ -83,21 +83,12 @@ def _wrong(runs: Sequence[Run]) -> str:
 def comparisons(scenario: Compares, result: Result) -> list[str]:
     """Which rows differ, in sentences that can be quoted; void pairs are left out and that is said."""
     return [
-        words
+        sentence(one)
         for family in comparison.families(result)
         for compared in comparison.all_compared(result, family)
         for one in compared
         if one.figure.name in scenario.compared
-        for words in [_sentence(one)]
     ]
-
-
-def _sentence(one: comparison.Compared) -> str:
-    what = f"{one.comparison.ours} / {one.comparison.theirs}, {one.figure.title}"
-    if one.ratio is None:
-        return f"{what}: not compared, {one.why}"
-    left_out = f" ({one.left_out} void pairs left out)" if one.left_out else ""
-    return stats.in_words(one.ratio, what) + left_out
 
 
 def doubts(result: Result) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 
 pytest.register_assert_rewrite(
@@ -18,3 +21,11 @@ pytest.register_assert_rewrite(
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def every_core() -> Iterator[None]:
+    """A bench that was measured within a test moved this process to one core; the next test has all of them again."""
+    allowed = os.sched_getaffinity(0)
+    yield
+    os.sched_setaffinity(0, allowed)

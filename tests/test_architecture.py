@@ -44,7 +44,7 @@ LAYERS = [
         "handover_websocket",
     },
     {"logs", "db", "broker", "pages"},
-    {"eventlog", "dashboard", "judge"},
+    {"eventlog", "dashboard", "judge", "cursors"},
     {"publisher", "hub", "probe"},
     {"follower", "audience", "handover", "jobs"},
     {"departure", "live", "worker", "publishing", "triggers", "clients"},

@@ -71,6 +71,8 @@ def test_it_can_be_explained_reported_and_compared(measured: Path, tmp_path: Pat
     assert code == 0 and (tmp_path / "site" / "index.html").is_file()
     code, out, _ = said("compare", str(path), str(path))
     assert code == 0 and "show no difference" in out
+    code, out, _ = said("compare", str(measured), str(measured))
+    assert code == 0 and f"== {path.name}" in out and "ratios within a result show no difference" in out
 
 
 def test_json_is_the_document(tmp_path: Path) -> None:

@@ -56,3 +56,17 @@ def test_what_is_not_the_same_is_said() -> None:
         "the plan differs in rates",
         f"code: {'a' * 10} / {'b' * 10}",
     ]
+
+
+def test_what_two_results_say_about_their_own_rows_does_not_hang_on_the_machine() -> None:
+    def both(speed: float) -> Result:
+        sse = made.series("app", "sse", "us_per_delivery", [value * speed for value in STEADY])
+        cable = made.series("app", "cable", "us_per_delivery", [value * speed * 1.2 for value in STEADY])
+        return made.result(*sse, *cable)
+
+    slower = (both(1.0), both(1.7), ("us_per_delivery",))
+    assert compare.agree(list(compare.deltas(*slower))) == (0, 2)
+    (delta,) = compare.ratio_deltas(*slower)
+    assert delta.row == "app cable / app sse"
+    assert delta.ratio is not None and delta.ratio.value == pytest.approx(1)
+    assert compare.agree([delta]) == (1, 1)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from bench.comparison import families
 from bench.figures import FIGURES, number
 from bench.html import looks
 from bench.html.charts import bill, curve, dots, memory, order, percentiles, strip, stuck, sweep, timeline
-from bench.html.comparison import families
 from bench.html.looks import Legend
 from bench.html.picture import NARROW, WIDE, Picture
 from bench.result import Result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from bench import result, session
 from bench.errors import Environment
+from bench.measure.cores import Cores
 from bench.measure.validity import Flag
 from bench.result import Run
 from bench.scenarios import Scenario
@@ -21,6 +23,7 @@ from bench.stage import Setup
 from bench.suite import Cell
 from tests import bench_results as made
 
+ALLOWED = sorted(os.sched_getaffinity(0))
 CELLS = [Cell(target.by_name("app"), "sse"), Cell(target.by_name("app"), "cable")]
 
 
@@ -77,6 +80,21 @@ def test_verdicts(tmp_path: Path, flag: Flag | None, plan: Plan, verdict: str, c
 
     found = Session(scenario(measure), plan, CELLS, options(tmp_path)).perform()
     assert (found.verdict, exit_code(found)) == (verdict, code)
+
+
+def test_every_measurement_of_a_process_has_a_core_for_each_side(tmp_path: Path) -> None:
+    """The bench moves to the load's core; the next measurement of a suite must not take that for all there is."""
+    first, second = (
+        Session(scenario(quiet), Plan(), CELLS, options(tmp_path, id=name)).perform() for name in ("a", "b")
+    )
+    assert second.cores == first.cores == {"server": ALLOWED[0], "client": ALLOWED[1]}
+
+
+def test_a_shared_core_voids_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "choose", lambda: Cores(None, None))
+    found = Session(scenario(quiet), Plan(), CELLS, options(tmp_path)).perform()
+    assert {flag.code for run in found.runs for flag in run.flags} == {"cores"}
+    assert found.verdict == "void"
 
 
 def test_a_noisy_machine_voids_what_was_measured() -> None:

@@ -56,3 +56,10 @@ def test_each_doubt_is_named(
 
 def test_a_wrong_server_outweighs_a_void_run() -> None:
     assert validity.exit_code([Flag("void", "client", ""), Flag("loss", "sequence", "")]) == 1
+
+
+def test_server_and_load_need_a_core_each() -> None:
+    assert validity.of_cores(0, 1) == []
+    for shared in ((None, None), (1, 1)):
+        (flag,) = validity.of_cores(*shared)
+        assert (flag.severity, flag.code) == ("void", "cores")

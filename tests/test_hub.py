@@ -105,9 +105,9 @@ class World:
         assert self.talker.session is None or self.talker.all_is_said()
         for process in self.processes:
             hub = process.hub
-            assert process.telemetry.value("swallowed", where="hub.task") == 0
+            assert process.telemetry.value("swallowed", where="cursors.task") == 0
             assert process.telemetry.value("swallowed", where="judge.task") == 0
-            assert not hub._judge._asking and not hub._judge._tasks and not hub._tasks
+            assert not hub._judge._asking and not hub._judge._tasks and not hub._cursors._tasks
 
 
 numbers = st.integers(0, 5)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bench.comparison import Family, all_compared, families, main_target
 from bench.html import words
 from bench.html.charts import strip
 from bench.html.charts.strip import Lane
-from bench.html.comparison import Family, all_compared, families, main_target
 from bench.html.looks import Legend
 from bench.html.markup import Markup, joined
 from bench.html.picture import Source, shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bench import wording
 from bench.html import words
 from bench.html.markup import Markup, tag
 from bench.html.questions import QUESTIONS
@@ -39,8 +40,8 @@ def _runs(results: Sequence[Result]) -> Iterator[str]:
     void = [run for run in runs if not run.valid]
     if void:
         yield (
-            f"{len(void)} of {words.plural(len(runs), 'run')} are void or lossy: struck through below with the reason, "
-            "and left out of every ratio."
+            f"{len(void)} of {wording.plural(len(runs), 'run')} are void or lossy: "
+            "struck through below with the reason, and left out of every ratio."
         )
 
 

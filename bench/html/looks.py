@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from bench.comparison import MAIN
 from bench.result import Result, row_key
 
 SHAPES = {"sse": "circle", "cable": "square", "cable+ext": "triangle", "cable+deflate": "diamond"}
 FILLS = ("filled", "hollow", "pale", "dotted", "crossed")
-MAIN = "app"
 
 
 class Look(NamedTuple):

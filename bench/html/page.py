@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import result as results_
+from bench import wording
 from bench.errors import Environment
 from bench.html import glance, limits, looks, section, words
 from bench.html.markup import Markup, tag
@@ -126,7 +127,7 @@ def _scope(measured: Sequence[Result]) -> str:
     span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     runs = sum(len(result.runs) for result in measured)
     targets = dict.fromkeys(row["target"] for result in measured for row in result.rows)
-    made = f"{words.plural(len(measured), 'result')} with {words.plural(runs, 'run')}"
+    made = f"{wording.plural(len(measured), 'result')} with {wording.plural(runs, 'run')}"
     return f"{made} of {words.listed(list(targets))}, {span}."
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from bench import figures
+from bench.comparison import BASE, Family, all_compared, families, main_target
 from bench.html import words
 from bench.html.charts import memory
-from bench.html.comparison import BASE, Compared, Family, all_compared, families, main_target
 from bench.html.knee import knee
 from bench.result import Result, Run
 from bench.statistics import stats
 from bench.statistics.decision import Wording, decide
+from bench.wording import sentence
 
 
 class Said(NamedTuple):
@@ -23,21 +24,6 @@ class Said(NamedTuple):
 
 
 Sentences = Callable[[Result], Iterator[Said]]
-
-WORDINGS = {
-    "us_per_delivery": Wording("costs", "CPU per delivery"),
-    "p50_ms": Wording("has", "latency at p50"),
-    "p99_ms": Wording("has", "latency at p99"),
-    "bytes_per_delivery": Wording("sends", "bytes per delivery", countable=True),
-    "kb_per_connection": Wording("holds", "memory per connection"),
-    "idle_us_per_connection_second": Wording("burns", "CPU per idle connection"),
-    "connects_per_second": Wording("takes in", "clients per second", countable=True),
-    "us_per_connect": Wording("costs", "CPU per connect"),
-    "return_p99_ms": Wording("needs", "time until clients caught up again (p99)"),
-    "us_per_publish": Wording("costs", "CPU per publish"),
-    "publishes_per_second": Wording("acknowledges", "publishes per second", countable=True),
-}
-
 
 # What the targets are compared by, in each scenario that answers for it.
 ELSEWHERE = {
@@ -71,20 +57,6 @@ def answer(question: Question, result: Result) -> Answer | None:
     own = tuple(one.text for one in said if one.target == main)
     others = tuple(one.text for one in said if one.target != main)
     return Answer(own, others) if said else None
-
-
-def wording(figure: str) -> Wording:
-    """How a figure is spoken of."""
-    return WORDINGS.get(figure) or Wording("has", figures.of(figure).title)
-
-
-def sentence(found: Compared) -> str:
-    """A comparison in words, with what was left out of it."""
-    left_out = f" {words.plural(found.left_out, 'void or lossy pair')} left out." if found.left_out else ""
-    ours, theirs = found.comparison.ours, found.comparison.theirs
-    if found.ratio is None:
-        return f"{found.figure.title}, {ours} / {theirs}: not answered, {found.why}."
-    return f"{decide(found.ratio, wording(found.figure.name), ours, theirs).words}.{left_out}"
 
 
 def _compared(result: Result, names: Sequence[str], wanted: Callable[[Family], bool]) -> Iterator[Said]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from bench import wording
+from bench.comparison import families, main_target
 from bench.html import picture, table, words
 from bench.html.charts import bill, curve, dots, memory, order, percentiles, strip, stuck, sweep, timeline
-from bench.html.comparison import families, main_target
 from bench.html.looks import Legend
 from bench.html.markup import Markup, joined, tag
 from bench.html.picture import Picture, Source
@@ -67,9 +68,9 @@ def _folded(pictures: Sequence[Markup]) -> Markup:
 
 def _when(result: Result) -> str:
     counted = sum(run.valid for run in result.runs)
-    made = f"{words.plural(result.pairs, 'pair')} of {words.plural(len(result.rows), 'row')}"
+    made = f"{wording.plural(result.pairs, 'pair')} of {wording.plural(len(result.rows), 'row')}"
     return (
-        f" {words.moment(result.created_at)}, {made}, {counted} of {words.plural(len(result.runs), 'run')} count,"
+        f" {words.moment(result.created_at)}, {made}, {counted} of {wording.plural(len(result.runs), 'run')} count,"
         f" seed {result.seed}"
     )
 

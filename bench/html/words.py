@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from bench import wording
+from bench.comparison import Compared
 from bench.figures import Figure, number
-from bench.html.comparison import Compared
 from bench.result import Result, Run
 from bench.statistics.stats import Ratio
 
@@ -49,11 +50,6 @@ def short(found: Compared) -> str:
 def tied(sentence: str) -> str:
     """A sentence in which numbers stay with their per cent signs, and intervals whole, where the line breaks."""
     return _RANGE.sub("\N{NON-BREAKING HYPHEN}", sentence.replace(" %", "\N{NO-BREAK SPACE}%"))
-
-
-def plural(count: int, word: str) -> str:
-    """ "1 run", "7 runs"."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -101,7 +97,7 @@ def plan(result: Result) -> str:
     """What of a plan tells results apart; of several values the first and the last."""
     told = {name: _numbers(result.plan.get(name)) for name, _ in PLAN}
     said = [form.format(_ends(told[name])) for name, form in PLAN if told[name] not in ([], [1])]
-    return ", ".join(said) or plural(result.pairs, "pair")
+    return ", ".join(said) or wording.plural(result.pairs, "pair")
 
 
 def _numbers(value: object) -> list[float]:

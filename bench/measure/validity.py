@@ -74,6 +74,13 @@ def neighbours(foreign: Mapping[str, float]) -> Iterable[Flag]:
             yield Flag("warn", "neighbour", f"others used {share:.0%} of the {core} core")
 
 
+def of_cores(server: int | None, client: int | None) -> list[Flag]:
+    """Server and load have to have a core each, or each waits for the other."""
+    if server is not None and client is not None and server != client:
+        return []
+    return [Flag("void", "cores", "server and load shared a core: two are needed")]
+
+
 def of_load(load: Mapping[str, Any], published: Mapping[str, Any], *, sequence: bool = True) -> list[Flag]:
     """What a run's load says, without neighbours. `sequence` off: what was lost is the finding, not the fault."""
     losses = [flag for flag in _losses(load, published) if sequence or flag.code != "sequence"]

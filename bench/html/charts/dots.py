@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from bench.comparison import measured
 from bench.figures import Figure
 from bench.html import scale, svg, words
 from bench.html.charts.marks import marked
 from bench.html.charts.order import in_order
-from bench.html.comparison import measured
 from bench.html.looks import Legend
 from bench.html.markup import Markup, joined, tag
 from bench.html.picture import Picture

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from bench.comparison import measured
 from bench.figures import Figure, number
 from bench.html import scale, svg, words
 from bench.html.charts.marks import marked, rows_of
-from bench.html.comparison import measured
 from bench.html.looks import Legend
 from bench.html.markup import Markup
 from bench.html.picture import Picture

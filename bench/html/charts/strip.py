@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from bench.comparison import Compared, Family, all_compared
 from bench.html import scale, svg, words
 from bench.html.charts.marks import WIDE_FROM
-from bench.html.comparison import Compared, Family, all_compared
 from bench.html.looks import Legend
 from bench.html.markup import Markup, joined
 from bench.html.picture import Picture

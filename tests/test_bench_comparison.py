@@ -1,12 +1,12 @@
-"""bench/html/comparison.py, knee.py, questions.py: which rows are compared, what is left out, and how it is said."""
+"""bench/comparison.py, wording.py, html/knee.py, html/questions.py: what is compared, left out, and how it is said."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench import figures
-from bench.html import comparison, questions, words
-from bench.html.comparison import Compared, Comparison
+from bench import comparison, figures, wording
+from bench.comparison import Compared, Comparison
+from bench.html import questions, words
 from bench.html.knee import knee
 from bench.result import Result
 from bench.statistics import stats
@@ -76,13 +76,13 @@ def test_a_pair_with_a_run_that_does_not_count_is_left_out_whole(spoil: document
     )
     assert one.ratio == stats.paired_ratio(ours, theirs)
     assert one.left_out == 1
-    assert "1 void or lossy pair left out" in questions.sentence(one)
+    assert "1 void or lossy pair left out" in wording.sentence(one)
 
 
 def test_when_no_pair_counts_there_is_no_ratio_and_that_is_said() -> None:
     one = found(documents.voided(fanout()))
     assert one.ratio is None
-    assert "not answered, every pair is void or lossy" in questions.sentence(one)
+    assert "not answered, every pair is void or lossy" in wording.sentence(one)
     assert words.short(one) == "no ratio"
 
 
@@ -102,7 +102,7 @@ def test_a_zero_gives_no_ratio_instead_of_a_choice_of_pairs() -> None:
 def test_one_pair_has_no_interval_and_that_is_said() -> None:
     one = found(fanout(pairs=1))
     assert words.interval(one.ratio) == "none: one pair"
-    assert "1 pair gives no interval" in questions.sentence(one)
+    assert "1 pair gives no interval" in wording.sentence(one)
 
 
 def test_a_figure_that_one_side_lacks_is_not_compared() -> None:

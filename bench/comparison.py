@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from bench import figures
 from bench.figures import Figure
-from bench.html.looks import MAIN
 from bench.result import Result, Run, row_key
 from bench.statistics import stats
 from bench.statistics.stats import Ratio
 
 BASE = "sse"
+MAIN = "app"
 
 
 class Comparison(NamedTuple):
