@@ -99,7 +99,8 @@ def _offer(scenario: Scenario) -> None:
         measure = click.option(
             option, f"plan_{field}", type=command.kind_of(kind), default=default, show_default=True, help=says
         )(measure)
-    example = f"python -m bench run {scenario.name} --transport sse,cable --pairs {scenario.pairs} --seed 42"
+    given = f"{scenario.name}{scenario.example} --transport sse,cable --pairs {scenario.pairs} --seed 42"
+    example = f"python -m bench run {given}"
     run.command(scenario.name, help=f"{scenario.says.capitalize()}.\n\n\b\nExample: {example}")(
         shared(measure)
     )
@@ -229,7 +230,7 @@ def reproduce(result: Path, out: Path, pairs: int | None) -> None:
 @click.option(
     "--against",
     type=click.Path(exists=True, path_type=Path),
-    help="A folder of results of another run: do our numbers hold there, within their tolerance?",
+    help="A folder with headline/ of another run in it: do our numbers hold there, within their tolerance?",
 )
 def claims(check: bool, write: bool, against: Path | None) -> None:
     """The original project's claims and our goals, line by line: confirmed, refuted, or not testable here.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from bench import figures, result
 from bench.errors import Environment
+from bench.measure import validity
 from bench.result import Result
 from bench.statistics import stats
 from bench.statistics.stats import Ratio
@@ -41,7 +42,7 @@ class Claim(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What the result file says: a value, and an interval where it is a ratio of several pairs."""
+    """What the result file says: a value, and its 95 % interval where there are several runs."""
 
     value: float
     low: float | None = None
@@ -84,16 +85,28 @@ def _read(path: Path) -> Result:
 
 
 def of_result(claim: Claim, made: Result) -> Measured | None:
-    """The mean over a row's clean runs, or the paired ratio of two rows."""
+    """The mean over a row's clean runs, or the paired ratio of two rows; None from a result that is not whole, or of
+    a machine that was not quiet."""
+    if made.verdict == "incomplete" or validity.machine(**made.noise):
+        return None
     ours = _by_pair(made, claim.row, claim)
     if not claim.against:
-        return Measured(stats.mean(list(ours.values()))) if ours else None
+        return _mean(list(ours.values())) if ours else None
     theirs = _by_pair(made, claim.against, claim)
     both = sorted(ours.keys() & theirs.keys())
     if not both:
         return None
     ratio: Ratio = stats.paired_ratio([ours[pair] for pair in both], [theirs[pair] for pair in both])
     return Measured(ratio.value, ratio.low, ratio.high)
+
+
+def _mean(values: list[float]) -> Measured:
+    if max(values) == min(values):
+        return Measured(values[0], *(values[:1] * 2 if len(values) > 1 else ()))
+    if min(values) <= 0:
+        return Measured(stats.mean(values), min(values), max(values))
+    spread = stats.paired_ratio(values, [1.0] * len(values))
+    return Measured(stats.mean(values), spread.low, spread.high)
 
 
 def _by_pair(made: Result, row: str, claim: Claim) -> dict[int, float]:
@@ -110,8 +123,9 @@ def judge(claim: Claim, measured: Measured | None) -> Verdict:
         return Verdict(claim, "not testable here", None, claim.untestable)
     if measured is None:
         return Verdict(claim, "not measured", None, f"{claim.result} has no clean run for it")
-    low = measured.value if measured.low is None else measured.low
-    high = measured.value if measured.high is None else measured.high
+    if measured.low is None or measured.high is None:
+        return Verdict(claim, "not settled", measured, "one run, or one pair, has no interval: run more")
+    low, high = measured.low, measured.high
     least, most = claim.low or float("-inf"), float("inf") if claim.high is None else claim.high
     if least <= low and high <= most:
         return Verdict(claim, "confirmed", measured)

@@ -11,14 +11,14 @@ from typing import Any
 import click
 
 from bench import matrix, reading, result, text
-from bench.errors import Environment
+from bench.errors import EXIT_ENVIRONMENT, Environment
 from bench.live import NOBODY, Live
 from bench.matrix import Measure
 from bench.result import Result
 from bench.scenarios import SCENARIOS, Scenario
 from bench.scenarios import plan as plans
 from bench.serving import target
-from bench.session import Options, Session, exit_code
+from bench.session import EXIT_INTERRUPTED, Options, Session, exit_code
 from bench.suite import Cell
 
 TRANSPORTS = ("sse", "cable", "cable+ext", "cable+deflate")
@@ -90,7 +90,8 @@ def measure(
         click.echo(json.dumps(made.to_json()))
     else:
         reading.show(text.summary(scenario, made))
-    tell(f"raw data in {options.out / made.id}.json")
+    if made.runs:
+        tell(f"raw data in {options.out / made.id}.json")
     return made
 
 
@@ -107,21 +108,23 @@ def suite(file: Path, out: Path, *, resume: bool, only: Collection[str] | None) 
     entries = [one for one in matrix.read(file).measures if only is None or one.id in only]
     if not entries:
         raise Environment(f"{file} has no entry of these: {', '.join(only or ())}")
-    codes = [_entry(one, number, len(entries), out, resume) for number, one in enumerate(entries, 1)]
+    codes: list[int] = []
+    for number, one in enumerate(entries, 1):
+        tell(f"[{number}/{len(entries)}] {one.id}: {one.scenario.says}")
+        codes.append(_entry(one, out, resume))
+        if codes[-1] == EXIT_INTERRUPTED:
+            break
     return max(codes)
 
 
-def _entry(one: Measure, number: int, total: int, out: Path, resume: bool) -> int:
-    path = out / f"{one.id}.json"
-    if resume and path.exists() and (found := result.read(path)).finished_at is not None:
-        tell(f"[{number}/{total}] {one.id} is there: {found.verdict}")
-        return exit_code(found)
-    tell(f"[{number}/{total}] {one.id}: {one.scenario.says}")
+def _entry(one: Measure, out: Path, resume: bool) -> int:
+    """Its exit code. What cannot be measured here does not keep the others from being measured."""
     options = Options(one.pairs, one.seed, out, label=one.label, id=one.id, resume=resume)
-    made = measure(one.scenario, one.plan, cells(one.targets, one.transports), options)
-    if made.stopped_by == "interrupted":
-        raise KeyboardInterrupt
-    return exit_code(made)
+    try:
+        return exit_code(measure(one.scenario, one.plan, cells(one.targets, one.transports), options))
+    except Environment as error:
+        tell(f"cannot measure: {error}")
+        return EXIT_ENVIRONMENT
 
 
 def resumed(path: Path) -> Result:

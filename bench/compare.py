@@ -41,6 +41,19 @@ def differences(before: Result, after: Result) -> list[str]:
     if before.plan != after.plan:
         changed = [name for name in before.plan if before.plan[name] != after.plan.get(name)]
         found.append(f"the plan differs in {', '.join(changed) or 'its fields'}")
+    if before.cores != after.cores:
+        found.append(f"cores: {dict(before.cores)} / {dict(after.cores)}")
+    ours, theirs = before.environment["packages"], after.environment["packages"]
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            found.append(f"{name}: {ours.get(name)} / {theirs.get(name)}")
+    started = {row["key"]: (row["command"], row["environment"]) for row in before.rows}
+    for row in after.rows:
+        if started.get(row["key"], (row["command"], row["environment"])) != (
+            row["command"],
+            row["environment"],
+        ):
+            found.append(f"{row['key']} is started in another way")
     shas = [one.environment["git"]["sha"][:10] for one in (before, after)]
     return [*found, f"code: {shas[0]} / {shas[1]}"] if shas[0] != shas[1] else found
 

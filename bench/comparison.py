@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bench import figures
 from bench.figures import Figure
+from bench.measure import validity
 from bench.result import Result, Run, row_key
 from bench.statistics import stats
 from bench.statistics.stats import Ratio
@@ -101,7 +102,7 @@ def compared(result: Result, comparison: Comparison, figure: Figure) -> Compared
         return None
     clean = [pair for pair in both if ours[pair].valid and theirs[pair].valid]
     values = [tuple(side[pair].figures[figure.name] for pair in clean) for side in (ours, theirs)]
-    why = _obstacle(values)
+    why = _obstacle(result, values)
     if why:
         return Compared(comparison, figure, None, None, len(both) - len(clean), why)
     ratio = stats.paired_ratio(*values)
@@ -120,7 +121,9 @@ def _by_pair(result: Result, row: str, figure: Figure) -> dict[int, Run]:
     return {run.pair: run for run in result.of(row) if run.point is None and figure.name in run.figures}
 
 
-def _obstacle(values: Sequence[Sequence[float]]) -> str:
+def _obstacle(result: Result, values: Sequence[Sequence[float]]) -> str:
+    if validity.machine(**result.noise):
+        return "the machine was not quiet"
     if not values[0]:
         return "every pair is void or lossy"
     # Leaving out only the pairs with a zero would choose the pairs by their outcome.

@@ -2,7 +2,8 @@
 
 BenchError
   Environment       3: this machine or a target cannot run it; the sentence says what to do
-  Interrupted       130: Ctrl-C or SIGTERM; what was measured is kept
+
+Ctrl-C and SIGTERM end a command with 130; what was measured is kept.
 """
 
 from __future__ import annotations

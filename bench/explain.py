@@ -41,21 +41,27 @@ def _machine(result: Result) -> Iterator[str]:
 def _bill(result: Result) -> list[str]:
     """CPU per delivery by layer, and how much of it is the physical floor's."""
     rows = [["CPU per delivery", "all", "user", "system", "softirq beside", "of it the floor's"]]
-    for key in result.keys:
-        runs = [run for run in result.of(key) if run.valid and "us_per_delivery" in run.figures]
-        if runs:
-            whole = _mean(runs, "us_per_delivery")
-            layers = [figures.of(name).text(_mean(runs, name)) for name in LAYERS]
-            rows.append(
-                [key, figures.of("us_per_delivery").text(whole), *layers, _floor(result, runs[0], whole)]
-            )
+    for label, runs in _rows(result):
+        counted = [run for run in runs if run.valid and "us_per_delivery" in run.figures]
+        if counted:
+            whole = _mean(counted, "us_per_delivery")
+            layers = [figures.of(name).text(_mean(counted, name)) for name in LAYERS]
+            floor = _floor(result, counted[0], whole)
+            rows.append([label, figures.of("us_per_delivery").text(whole), *layers, floor])
     return in_columns(rows) if len(rows) > 1 else ["no clean run counts CPU per delivery"]
 
 
+def _rows(result: Result) -> Iterator[tuple[str, list[Run]]]:
+    """Every row, and every point of a sweep, with its runs."""
+    for key in result.keys:
+        for point in sorted({run.point for run in result.of(key)}, key=lambda one: one or 0.0):
+            label = key if point is None else f"{key} at {point:g}/s"
+            yield label, [run for run in result.of(key) if run.point == point]
+
+
 def _floor(result: Result, run: Run, whole: float) -> str:
-    floor = [
-        one for one in result.runs if one.target == FLOOR and one.transport == run.transport and one.valid
-    ]
+    wanted = (FLOOR, run.transport, run.point, True)
+    floor = [one for one in result.runs if (one.target, one.transport, one.point, one.valid) == wanted]
     return f"{_mean(floor, 'us_per_delivery') / whole:.0%}" if floor and run.target != FLOOR else "-"
 
 
@@ -65,9 +71,6 @@ def _mean(runs: Sequence[Run], name: str) -> float:
 
 def _limits(result: Result) -> Iterator[str]:
     """Why not twice as much."""
-    for key in result.keys:
-        for point in sorted({run.point for run in result.of(key)}, key=lambda one: one or 0.0):
-            runs = [run for run in result.of(key) if run.point == point]
-            named = sorted({run.limiter or "nothing: there was headroom" for run in runs})
-            where = key if point is None else f"{key} at {point:g}/s"
-            yield f"{where}: capped by {', '.join(named)}"
+    for label, runs in _rows(result):
+        named = sorted({run.limiter or "nothing: there was headroom" for run in runs})
+        yield f"{label}: capped by {', '.join(named)}"

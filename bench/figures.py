@@ -106,6 +106,7 @@ _ALL = (
     Figure("us_per_publish", "CPU per publish", MICROSECONDS),
     Figure("us_per_crowded_publish", "CPU per publish in a crowd", MICROSECONDS),
     Figure("publishes_per_second", "publishes acknowledged", "/s", "higher"),
+    Figure("publisher_share", "publisher's core", SHARE),
     Figure("idle_us_per_second", "idle CPU", f"{MICROSECONDS}/s"),
 )
 

@@ -121,13 +121,18 @@ def claims_(*, check: bool, write: bool, against: Path | None) -> int:
 
 
 def _hold(against: Path) -> int:
-    wrong = 0
+    wrong, held = 0, 0
     for claim in claims.load():
         here, there = claims.measure(claim), claims.measure(claim, against)
         if here is None or there is None:
             continue
+        held += 1
         good = claims.holds_elsewhere(claim, here, there)
         wrong += not good
         word = "holds" if good else "DIFFERS"
         click.echo(f"{word:<8} {claim.id}: {claims.shown(claim, here)} / {claims.shown(claim, there)}")
+    if not held:
+        raise Environment(
+            f"{against} has nothing that the claims are about: name the folder that holds headline/"
+        )
     return min(1, wrong)

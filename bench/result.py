@@ -151,13 +151,15 @@ def read_json(path: Path) -> Json:
     return found
 
 
+def _what(version: object) -> str:
+    return "no result of this bench" if version is None else f"a result of version {version}"
+
+
 def check(found: Json, name: str) -> None:
     """Raise Environment when `found` is not a result of this version."""
     version = found.get("schema_version") if isinstance(found, dict) else None
     if version != SCHEMA_VERSION:
-        raise Environment(
-            f"{name} is a result of version {version}, this bench reads {SCHEMA_VERSION}: make it again"
-        )
+        raise Environment(f"{name} is {_what(version)}, this bench reads results of version {SCHEMA_VERSION}")
     try:
         errors = sorted(validator().iter_errors(found), key=lambda error: len(error.instance_path))
     except UnicodeEncodeError:

@@ -21,6 +21,7 @@ from bench.errors import EXIT_ENVIRONMENT, EXIT_LOSS, EXIT_OK, EXIT_VOID, BenchE
 from bench.live import NOBODY, Live
 from bench.measure import environment, noise, slo, validity
 from bench.measure.cores import choose
+from bench.measure.validity import Flag
 from bench.result import Result
 from bench.scenarios import Scenario
 from bench.scenarios import plan as plans
@@ -28,6 +29,7 @@ from bench.stage import Setup
 from bench.suite import Budget, Cell, Step
 
 EXIT_INTERRUPTED = 130
+VARYING = {"loadavg"}  # of an environment, from one moment to the next
 CODES = {
     "ok": EXIT_OK,
     "loss": EXIT_LOSS,
@@ -70,17 +72,21 @@ class Session:
         self._live, self._tell = live, tell
         slo.parse(getattr(plan, "slo", ""))
         environment.check(scenario.connections(plan))
-        self._cores = choose()
+        self._cores, self._code = choose(), environment.code()
         self.result = self._begun()
 
     def perform(self) -> Result:
         """Measure. Ctrl-C, SIGTERM and errors end it early; the verdict and `stopped_by` say so."""
         made, cores = self.result, self._cores
+        if made.finished_at is not None:
+            self._tell(f"it is there: {made.verdict}")
+            return made
         self._tell(f"seed {made.seed}, server on core {cores.server}, load on core {cores.client}")
         with self._kept():
             if made.noise["before"] is None:
                 made.noise["before"] = self._listen()
             self._measure()
+            self._same_code()
             made.noise["after"] = self._listen()
             made.finished_at = result.now()
             made.verdict = verdict(made)
@@ -136,6 +142,14 @@ class Session:
             self._tell(f"[{number}/{total}] {text.line(self.scenario, run)}")
         result.write(self.result, self.options.out)
 
+    def _same_code(self) -> None:
+        """Every run starts a server from the work tree: one that changed meanwhile is another server."""
+        if environment.code() != self._code:
+            for run in self.result.runs:
+                run.flags.append(
+                    Flag("void", "code", "the work tree was changed meanwhile: measure in a clone")
+                )
+
     def _listen(self) -> dict[str, Any] | None:
         if not self.options.gated:
             return None
@@ -168,11 +182,17 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def continued(left: Result, fresh: Result) -> Result:
     """What an interrupted session left, if it was after the same; raises Environment if it was not."""
-    for name in ("scenario", "plan", "seed", "pairs", "keys"):
+    for name in ("scenario", "plan", "seed", "pairs", "rows", "cores"):
         was, wanted = getattr(left, name), getattr(fresh, name)
         if was != wanted:
             raise Environment(f"{left.id} has another {name} ({was}): use another --out to begin anew")
-    left.stopped_by, left.finished_at, left.verdict = None, None, "incomplete"
+    for name, was in left.environment.items():
+        if name not in VARYING and was != fresh.environment.get(name):
+            raise Environment(
+                f"{left.id} was begun with another {name} ({was}): use another --out to begin anew"
+            )
+    if left.verdict == "incomplete":
+        left.stopped_by, left.finished_at = None, None
     return left
 
 

@@ -31,10 +31,29 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_value_is_the_mean_of_the_clean_runs(results: Path) -> None:
     found = claims.measure(COST, results)
-    assert found is not None and found.low is None
+    assert found is not None and found.low is not None and found.high is not None
     assert found.value == pytest.approx(7.1)
+    assert found.low < found.value < found.high
     assert claims.measure(COST._replace(row="rails sse"), results) is None
     assert claims.measure(COST._replace(result="b.json"), results) is None
+
+
+def test_what_is_not_whole_or_of_a_loud_machine_proves_nothing() -> None:
+    runs = made.series("app", "sse", "us_per_delivery", [7.0, 7.2])
+    loud = {"verdict": "void", "reasons": ["loud"]}
+    assert claims.of_result(COST, made.result(*runs)) is not None
+    assert claims.of_result(COST, made.result(*runs, verdict="incomplete")) is None
+    assert claims.of_result(COST, made.result(*runs, noise={"before": None, "after": loud})) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"), [([7.0], None, None), ([0.0, 0.0], 0, 0), ([0.0, 2.0], 0, 2)]
+)
+def test_what_never_varies_or_is_zero_has_the_interval_of_its_runs(
+    values: list[float], low: float | None, high: float | None
+) -> None:
+    found = claims.of_result(COST, made.result(*made.series("app", "sse", "us_per_delivery", values)))
+    assert found is not None and (found.low, found.high) == (low, high)
 
 
 def test_a_ratio_is_paired_and_has_its_interval(results: Path) -> None:
@@ -49,8 +68,7 @@ def test_a_ratio_is_paired_and_has_its_interval(results: Path) -> None:
         (Measured(5.0, 4.5, 6.0), "confirmed"),
         (Measured(1.1, 0.9, 1.3), "refuted"),
         (Measured(4.2, 3.5, 5.0), "not settled"),
-        (Measured(5.0), "confirmed"),
-        (Measured(3.0), "refuted"),
+        (Measured(5.0), "not settled"),
         (None, "not measured"),
     ],
 )

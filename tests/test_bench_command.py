@@ -124,9 +124,22 @@ def test_a_suite_goes_on_where_it_stopped(tmp_path: Path) -> None:
     before = (tmp_path / "out" / "a.json").read_text()
     code, _, err = said(*words, "--resume")
     assert code in (0, 2), err
-    assert "[1/2] a is there" in err
+    assert "[1/2] a:" in err and "it is there" in err
     assert (tmp_path / "out" / "a.json").read_text() == before
     assert result.read(tmp_path / "out" / "b.json").runs
+
+
+def test_what_a_suite_cannot_measure_does_not_keep_it_from_the_rest(tmp_path: Path) -> None:
+    suite = tmp_path / "suite.toml"
+    idle = 'scenario = "idle"\ntargets = ["floor"]\ntransports = ["sse"]\npairs = 1'
+    entry = f'[[measure]]\nid = "{{}}"\n{idle}\nplan = {{}}\n'
+    suite.write_text(
+        entry.format("huge", "{ counts = [0, 99999999] }")
+        + entry.format("small", "{ counts = [0, 20, 40], seconds = 0.2 }")
+    )
+    code, _, err = said("run", "suite", str(suite), "--out", str(tmp_path / "out"))
+    assert code == 3 and "cannot measure: " in err and "ulimit -Hn" in err
+    assert result.read(tmp_path / "out" / "small.json").runs
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,12 @@ def test_a_zero_gives_no_ratio_instead_of_a_choice_of_pairs() -> None:
     assert "not above 0" in found_one.why
 
 
+def test_a_loud_machine_compares_nothing() -> None:
+    document = fanout()
+    document["noise"]["after"] = {**document["noise"]["before"], "verdict": "void", "reasons": ["loud"]}
+    assert found(document).why == "the machine was not quiet"
+
+
 def test_one_pair_has_no_interval_and_that_is_said() -> None:
     one = found(fanout(pairs=1))
     assert words.interval(one.ratio) == "none: one pair"

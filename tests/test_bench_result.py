@@ -32,7 +32,7 @@ def test_the_schema_is_one() -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        ({"schema_version": 1}, "version 1, this bench reads 2"),
+        ({"schema_version": 1}, "version 1, this bench reads results of version 2"),
         ({"verdict": "great"}, 'verdict: "great" is not one of'),
         ({"runs": [{"row": "app sse"}]}, "runs/0:"),
         ({"surprise": 1}, "the document: Additional properties"),

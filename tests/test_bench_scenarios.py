@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench.errors import Environment
+from bench.measure import validity
 from bench.result import Run
 from bench.scenarios import drain, fanout, idle, outage, publish, reconnect, slow, soak, storm
 from bench.scenarios.fanout import Burst, Fanout
@@ -107,6 +108,14 @@ def test_memory_is_a_slope(transport: str) -> None:
     assert run.figures["base_kb"] > 1000 and "idle_us_per_connection_second" in run.figures
 
 
+def test_a_rate_that_the_load_client_limits_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validity, "CLIENT_FULL", 0.001)
+    run = one(storm.measure(storm.Storm(clients=20, rounds=1), setup(target.floor(), "sse")))
+    assert codes(run, "warn").count("client") == 1 and run.valid
+    assert run.figures["us_per_connect"] > 0
+    assert not {"connects_per_second", "p50_ms", "first_byte_p50_ms"} & run.figures.keys()
+
+
 def test_a_storm_asks_for_a_server_that_greets() -> None:
     quiet = replace(target.floor(), keeps_state=False)
     with pytest.raises(Environment, match="greets nobody with the newest update"):
@@ -115,7 +124,10 @@ def test_a_storm_asks_for_a_server_that_greets() -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("in_flight", [8, 0])
-def test_a_storm_counts_until_the_first_update(transport: str, in_flight: int) -> None:
+def test_a_storm_counts_until_the_first_update(
+    transport: str, in_flight: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validity, "CLIENT_FULL", 10.0)
     plan = storm.Storm(clients=50, rounds=2, in_flight=in_flight)
     run = one(storm.measure(plan, setup(target.floor(), transport)))
     assert run.series["first_update"]["count"] == 100

@@ -12,6 +12,7 @@ import pytest
 
 from bench import result, session
 from bench.errors import Environment
+from bench.measure import environment
 from bench.measure.cores import Cores
 from bench.measure.validity import Flag
 from bench.result import Run
@@ -135,6 +136,35 @@ def test_only_the_same_can_be_gone_on_with(tmp_path: Path) -> None:
     for plan, cells, seed in ((Plan(clients=5), CELLS, 1), (Plan(), CELLS[:1], 1), (Plan(), CELLS, 2)):
         with pytest.raises(Environment, match="use another --out to begin anew"):
             Session(scenario(quiet), plan, cells, options(tmp_path, resume=True, seed=seed))
+
+
+def test_what_other_code_or_another_machine_began_cannot_be_gone_on_with(tmp_path: Path) -> None:
+    left = Session(scenario(quiet), Plan(), CELLS, options(tmp_path)).perform()
+    left.environment = {**left.environment, "kernel": "0.1"}
+    result.write(left, tmp_path)
+    with pytest.raises(Environment, match="begun with another kernel"):
+        Session(scenario(quiet), Plan(), CELLS, options(tmp_path, resume=True))
+
+
+def test_what_is_finished_is_left_alone(tmp_path: Path) -> None:
+    def never(plan: Plan, setup: Setup) -> list[Run]:
+        raise AssertionError("measured again")
+
+    made_ = Session(scenario(quiet), Plan(), CELLS, options(tmp_path)).perform()
+    said: list[str] = []
+    again = Session(
+        scenario(never), Plan(), CELLS, options(tmp_path, resume=True), tell=said.append
+    ).perform()
+    assert again == made_ and said == ["it is there: ok"]
+
+
+def test_code_that_was_changed_meanwhile_voids_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter(["before", "after"])
+    monkeypatch.setattr(environment, "code", lambda: next(states))
+    found = Session(scenario(quiet), Plan(), CELLS, options(tmp_path)).perform()
+    assert found.verdict == "void" and {flag.code for run in found.runs for flag in run.flags} == {"code"}
 
 
 def test_a_demand_that_is_none_is_refused_before_anything_is_measured(tmp_path: Path) -> None:

@@ -31,7 +31,10 @@ def test_a_demand(text: str, holds: bool | None) -> None:
 def test_several_and_none() -> None:
     assert slo.parse("") == ()
     demands = slo.parse("p99<10ms, loss==0")
-    assert slo.broken(demands, FIGURES) == ["p99<10ms is not met: 42"]
+    assert slo.broken(demands, FIGURES) == ["p99<10ms is not met: 42.0"]
+    assert slo.broken(slo.parse("returned==1"), FIGURES) == [
+        "returned==1 is not met: there is no such figure"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,9 @@ def test_redis_is_killed_and_comes_back_empty_on_the_same_port(base: Path) -> No
 def test_a_target_without_redis_has_none_to_stop(base: Path) -> None:
     with (
         Server(target.floor(), base=base) as server,
-        pytest.raises(Environment, match="floor has no service 'redis': leave it out of this scenario"),
+        pytest.raises(
+            Environment, match="floor has no service 'redis' to lose: choose a target that has one"
+        ),
     ):
         server.stop_service()
 

@@ -14,7 +14,8 @@ def load(**changed: Any) -> dict[str, Any]:
     fine = {"negative": 0, "p99": 1.0}
     account = {"expected": 100, "received": 100, "lost": 0, "doubled": 0, "disordered": 0}
     facts = {"account": account, "closed": 0, "errors": {}, "latency": fine, "uncorrected": fine}
-    return {**facts, "loop_lag": fine, "cpu_share": 0.1, **changed}
+    books = {"reads": 100, "updates": 100, "unstamped": 0, "broken_promises": 0}
+    return {**facts, **books, "loop_lag": fine, "cpu_share": 0.1, **changed}
 
 
 def published(**changed: Any) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def test_a_clean_run_has_no_flags() -> None:
         (load(), published(refused=1), {}, "loss", "refused"),
         (load(latency={"negative": 1, "p99": 1.0}), published(), {}, "void", "clock"),
         (load(cpu_share=0.81), published(), {}, "void", "client"),
+        (load(unstamped=2), published(), {}, "void", "stamps"),
         (load(loop_lag={"negative": 0, "p99": 300.0}), published(), {}, "void", "loop"),
         (load(), published(own_delay={"p99": 21.0}), {}, "void", "publisher"),
         (load(), published(), {"server": 0.5}, "void", "neighbour"),
@@ -63,3 +65,28 @@ def test_server_and_load_need_a_core_each() -> None:
     for shared in ((None, None), (1, 1)):
         (flag,) = validity.of_cores(*shared)
         assert (flag.severity, flag.code) == ("void", "cores")
+
+
+def test_a_promise_a_return_and_a_stamp_are_doubted_by_name() -> None:
+    assert validity.of_promises(load()) == validity.of_returns(5, 5) == validity.of_stamps(load()) == []
+    assert validity.of_client(0.8) == validity.of_publisher(0.8) == []
+    found = [
+        *validity.of_promises(load(broken_promises=3)),
+        *validity.of_returns(4, 5),
+        *validity.of_stamps(load(updates=110)),
+        *validity.of_client(0.9),
+        *validity.of_publisher(0.9),
+    ]
+    assert [(flag.severity, flag.code) for flag in found] == [
+        ("loss", "promise"),
+        ("loss", "away"),
+        ("warn", "reads"),
+        ("void", "client"),
+        ("warn", "publisher"),
+    ]
+
+
+def test_a_neighbour_tells_nothing_about_a_rate_but_our_own_limit_does() -> None:
+    assert validity.telling([]) and validity.telling([Flag("loss", "sequence", "")])
+    assert validity.telling([Flag("void", "client", ""), Flag("warn", "neighbour", "")])
+    assert not validity.telling([Flag("void", "neighbour", "")])

@@ -177,7 +177,7 @@ def run(plan: Plan, pairs: int, seed: int, out: Path) -> int:
 @click.option("--size", default=350, show_default=True, help="Bytes of JSON in an update.")
 @click.option("--pairs", default=3, show_default=True, help="Times that each instrument measures.")
 @click.option("--seed", type=int, default=None, help="Order of the runs; random and printed by default.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results/crosscheck"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("crosscheck-results"), show_default=True)
 def main(pairs: int, seed: int | None, out: Path, **plan: Any) -> None:
     """Whether the bench and a second instrument in C agree on CPU per delivery and on the median latency."""
     chosen = random.randrange(1_000_000) if seed is None else seed

@@ -10,6 +10,7 @@ from bench.figures import number
 from bench.html import words
 from bench.measure import slo
 from bench.measure.slo import Slo
+from bench.measure.validity import telling
 from bench.result import Result, Run
 from bench.statistics import knee as knees
 from bench.statistics.knee import Limits, Point
@@ -57,9 +58,9 @@ def knee(result: Result, row: str) -> Knee | None:
     demands = slo.parse(str(result.plan.get("slo") or ""))
     last = None
     for rate in rates(result, row):
-        runs = result.of(row, rate)
+        runs = [run for run in result.of(row, rate) if telling(run.flags)] or result.of(row, rate)
         bad = [found for run in runs if (found := list(_against(run, demands)))]
-        if bad:
+        if bad and any(telling(run.flags) for run in runs):
             limiter, reasons = bad[0][0][0], tuple(reason for _, reason in bad[0])
             return Knee(row, last, rate, limiter, reasons, len(bad), len(runs))
         if not any(run.valid for run in runs):

@@ -34,6 +34,7 @@ class LoadClient(Group):
         self.sources: list[str] = setup["sources"]
         self.dropped_ns = 0
         self.keeper: Keeper | None = None
+        self.rush: Rush | None = None
         self.receiver = Receiver()
         self.stuck = Stuck()
         self.orders |= {
@@ -41,6 +42,7 @@ class LoadClient(Group):
             "storm": self.storm,
             "drop": self.drop,
             "come_back": self.come_back,
+            "disperse": self.disperse,
         }
         self.orders |= {"keep": self.keep, "stick": self.stick, "unstick": self.unstick}
 
@@ -150,16 +152,26 @@ class LoadClient(Group):
         return {"stuck": self.stuck.report()}
 
     async def storm(self, count: int, in_flight: int, until: str = "update") -> dict[str, Any]:
-        """A connect storm; the loop stands still meanwhile, nothing else goes on in a storm."""
+        """A connect storm; the loop stands still meanwhile, nothing else goes on in a storm. Its clients stay until
+        `disperse`."""
         try:
-            return Rush(self.wire, self.sources, count, in_flight, until).run()
+            self.rush = Rush(self.wire, self.sources, count, in_flight, until)
+            return self.rush.run()
         except (Environment, WireError, OSError) as error:
             return {"failed": f"connect storm: {error}"}
+
+    async def disperse(self) -> dict[str, Any]:
+        """The clients of the storm leave."""
+        if self.rush is not None:
+            self.rush.drop()
+            self.rush = None
+        return {}
 
     def books(self, last: int) -> dict[str, Any]:
         """Also who stuck, who came back by itself, and how often the wall clock jumped."""
         kept = self.keeper.report() if self.keeper is not None else None
         more = {"stuck": self.stuck.report(), "kept": kept, "clock_steps": self.receiver.steps}
+        more["unstamped"] = self.receiver.unstamped
         return {**super().books(last), **more}
 
 

@@ -104,11 +104,16 @@ class LoadClients:
 
     def storm(self, count: int, in_flight: int, until: str | None = None) -> dict[str, Any]:
         """Connect `count` at once, each until its first "update" or until it is "ready" (default: what the wire can
-        promise), and drop them (first process only)."""
+        promise); they stay until `disperse` (first process only)."""
         until = until or ("ready" if self.wire.ready == "open" else "update")
         self.processes[0].tell({"do": "storm", "count": count, "in_flight": in_flight, "until": until})
         answer = self.processes[0].answer(120)
         return {**answer, "extensions": merge.extensions([answer])}
+
+    def disperse(self) -> None:
+        """The clients of a storm leave."""
+        self.processes[0].tell({"do": "disperse"})
+        self.processes[0].answer(30)
 
     def measure(self, first: int) -> None:
         """A new window: latencies, bytes and the client's CPU share count from update `first` on. The account is
@@ -138,8 +143,8 @@ class LoadClients:
 
     def came_back(self) -> dict[str, Any]:
         """What came of it, once all had caught up or the timeout was over: `returned` of `clients`, `ready`
-        (histogram, connect to ready), `caught_up` (histogram, drop to the first update behind ready, or to ready when
-        nothing is replayed), `verdicts`, `curve` ([seconds since the drop, share of the clients back])."""
+        (histogram, connect to ready), `caught_up` (histogram, connect to the first update behind ready, or to ready
+        when nothing is replayed), `verdicts`, `curve` ([seconds since the drop, share of the clients back])."""
         return merge.come_back(self._answers(self.patience))
 
     def come_back(

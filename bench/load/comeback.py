@@ -66,9 +66,10 @@ class Comeback:
         self.ready.append(connection.ready_ns - started)
         self.back.append(connection.ready_ns - self.dropped_ns)
         verdict = connection.verdict
+        subscriber.came_back(verdict.word if verdict else "")
         self.verdicts[verdict.word if verdict else "unknown"] += 1
         complete = verdict is not None and verdict.complete
-        self.caught_up.append((connection.ready_ns if complete else await updated) - self.dropped_ns)
+        self.caught_up.append((connection.ready_ns if complete else await updated) - started)
 
     def report(self, clients: int) -> dict[str, Any]:
         """What came of it; `back_s` are the moments at which clients were back, in seconds since the drop."""

@@ -157,6 +157,7 @@ class Group:
             "clients": len(self.subscribers),
             "alive": self.alive,
             "account": total(one.ledger.account(last) for one in self.counted)._asdict(),
+            "broken_promises": self._broken_promises(last),
             "closed": tally.closed,
             "measured": len(tally.latency),
             "bytes": tally.bytes,
@@ -172,8 +173,13 @@ class Group:
             "first_ns": tally.first_ns,
             "last_ns": tally.last_ns,
             "gap_ns": tally.gap_ns,
+            "unstamped": 0,
             "status_unheard": self.beacon.unheard if self.beacon else 0,
         }
+
+    def _broken_promises(self, last: int) -> int:
+        """Updates that connected clients miss who were told that they have everything."""
+        return sum(one.ledger.account(last).lost for one in self.counted if one.alive and one.promised)
 
     def status(self) -> dict[str, Any]:
         """Counts so far; percentiles (of a sample), CPU share and the worst lag since the last time."""

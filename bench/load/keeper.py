@@ -63,7 +63,9 @@ class Keeper:
                 continue
             if made.ready_ns:
                 self.away.append(made.ready_ns - ended)
-                self.verdicts[made.verdict.word if made.verdict else "unknown"] += 1
+                word = made.verdict.word if made.verdict else ""
+                subscriber.came_back(word)
+                self.verdicts[word or "unknown"] += 1
                 return
             self.refused += 1
             wait = self.wait_ms(made)

@@ -46,12 +46,13 @@ def books(reports: Sequence[Report]) -> Report:
     """Of `finish`."""
     return {
         **summed(reports, "clients", "alive", "closed", "measured", "bytes"),
+        **summed(reports, "broken_promises", "unstamped"),
         **summed(reports, "reads", "updates", "memo_hits", "status_unheard"),
         **histograms(reports, "latency", "uncorrected", "loop_lag"),
         **counters(reports, "controls", "errors"),
         "account": total(Account(**report["account"]) for report in reports)._asdict(),
         "extensions": extensions(reports),
-        "cpu_share": max(report["cpu_share"] for report in reports),
+        "cpu_share": sum(report["cpu_share"] for report in reports),  # they share a core
         "first_ns": min((report["first_ns"] for report in reports if report["first_ns"]), default=0),
         "last_ns": max(report["last_ns"] for report in reports),
         "gap_ns": max(report["gap_ns"] for report in reports),

@@ -48,7 +48,8 @@ def offset_ns(readings: int = 7) -> int:
 
 
 class Receiver:
-    """`attach` gives it a connected socket. `steps` counts jumps of the wall clock, which spoil stamps."""
+    """`attach` gives it a connected socket. `steps` counts jumps of the wall clock, which spoil stamps, and
+    `unstamped` reads to which the kernel gave none. What is read at once has the stamp of its last segment."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -56,7 +57,7 @@ class Receiver:
         self._lines: dict[int, Line] = {}
         self._loop.add_reader(self._poll.fileno(), self._read)
         self.offset = offset_ns()
-        self.steps = 0
+        self.steps = self.unstamped = 0
 
     def attach(self, sock: socket.socket, reader: Reader) -> Line:
         """Read for it from now on."""
@@ -133,6 +134,7 @@ class Line:
             seconds, nanoseconds = STAMP.unpack(stamps[0][2])
             now = seconds * 1_000_000_000 + nanoseconds - self._receiver.offset
         else:
+            self._receiver.unstamped += 1
             now = time.monotonic_ns()
         self._reader.received(data, now)
 

@@ -61,14 +61,16 @@ class Rush:
         self.ready, self.first_update = array("q"), array("q")
 
     def run(self) -> dict[str, Any]:
-        """Connect all, drop all; answers seconds, the client's CPU share, and the times from connect(2) to accepted,
-        to the first byte, to ready and to the first update. Raises Environment, WireError, OSError."""
+        """Connect all, and keep them until `drop`; answers seconds, the client's CPU share, and the times from
+        connect(2) to accepted, to the first byte, to ready and to the first update. Raises Environment, WireError and
+        OSError."""
         started, cpu = time.monotonic_ns(), time.process_time_ns()
         try:
             self._until_all_arrived()
             wall, spent = time.monotonic_ns() - started, time.process_time_ns() - cpu
-        finally:
-            self._drop()
+        except BaseException:
+            self.drop()
+            raise
         times = ("accepted", "first_byte", "ready", "first_update")
         return {
             "seconds": wall / 1e9,
@@ -159,8 +161,10 @@ class Rush:
         elif name == "ws_ping":
             guest.sock.send(frames.frame(frames.PONG, detail.encode("latin-1")))
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """All of them leave."""
         guests = (*self.connecting.values(), *self.waiting.values())
         for sock in [*self.arrived, *(guest.sock for guest in guests)]:
             sock.close()
+        self.arrived.clear()
         self.poll.close()

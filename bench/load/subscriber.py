@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 class Subscriber:
     """`position`: everything up to there was received; empty when it is not known. `aside`: its deliveries do not
-    count, because it was made to stop reading."""
+    count, because it was made to stop reading. `promised`: it came back and was told `recovered`, every time; None when
+    it was never away."""
 
-    __slots__ = ("aside", "connection", "index", "ledger", "position", "tally")
+    __slots__ = ("aside", "connection", "index", "ledger", "position", "promised", "tally")
 
     def __init__(self, index: int, tally: Tally, first: int) -> None:
         self.index = index
@@ -24,11 +25,16 @@ class Subscriber:
         self.position = ""
         self.connection: Connection | None = None
         self.aside = False
+        self.promised: bool | None = None
 
     @property
     def alive(self) -> bool:
         """True while it has a connection on which nothing can be missed."""
         return self.connection is not None and self.connection.is_ready
+
+    def came_back(self, word: str) -> None:
+        """It is connected again, with this verdict; empty for none."""
+        self.promised = self.promised is not False and word == "recovered"
 
     def set_aside(self, tally: Tally) -> None:
         """From now on it counts in another tally, and its ledger in none."""

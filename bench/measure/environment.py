@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import resource
@@ -20,6 +21,7 @@ SYSCTLS = (
     "net/ipv4/tcp_max_syn_backlog",
 )
 SPARE_FILES = 200
+CODE = {".py", ".toml", ".go", ".rb", ".c", ".h"}
 
 
 def fingerprint(directory: Path) -> dict[str, object]:
@@ -39,6 +41,14 @@ def fingerprint(directory: Path) -> dict[str, object]:
         "loadavg": list(os.getloadavg()),
         "git": {"sha": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))},
     }
+
+
+def code() -> str:
+    """What tells whether the code that is measured, or measures, was changed."""
+    root = Path(__file__).parents[2]
+    files = [path for room in ("src", "bench") for path in (root / room).rglob("*") if path.suffix in CODE]
+    stamps = [f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}" for path in sorted(files)]
+    return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
 
 
 def check(clients: int) -> None:

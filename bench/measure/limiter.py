@@ -19,6 +19,8 @@ def limiter(
         return "load client"
     if figures.get("server_share", 0.0) > SERVER_FULL:
         return "server CPU"
+    if figures.get("publisher_share", 0.0) > CLIENT_FULL:
+        return "publisher"
     if figures.get("delivered_share", 1.0) < KEEPS_UP:
         if publisher_late_ms > 20:
             return "publisher"

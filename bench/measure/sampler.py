@@ -1,4 +1,4 @@
-"""The sampler: a process of its own that looks at a server once a second, and says what its looking cost.
+"""The sampler: a process of its own that looks at a server twice a second, and says what its looking cost.
 
 A process, because a thread of the bench would hold the publisher's interpreter lock when a publish is due. It prints
 one JSON line a sample and obeys words on stdin: `window` (the latency window is open: memory is not walked, because
@@ -39,7 +39,7 @@ class Watched(NamedTuple):
     pid: int
     core: int | None
     server_core: int | None
-    interval: float = 1.0
+    interval: float = 0.5
     metrics: str = ""
     lag: str = ""
     status: str = ""

@@ -60,9 +60,9 @@ def _one(part: str) -> Slo:
 
 
 def broken(demands: Sequence[Slo], figures: Mapping[str, float]) -> list[str]:
-    """The demands that `figures` do not meet, in words."""
+    """The demands that `figures` do not meet, in words; what is not measured is not met."""
     return [
-        f"{demand.text} is not met: {figures[demand.figure]:g}"
+        f"{demand.text} is not met: {figures.get(demand.figure, 'there is no such figure')}"
         for demand in demands
-        if demand.holds(figures) is False
+        if not demand.holds(figures)
     ]

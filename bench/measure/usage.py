@@ -26,6 +26,12 @@ class Used(NamedTuple):
     foreign: dict[str, float]
     softirq_ns: dict[str, int]
     steal_ns: dict[str, int]
+    bench_ns: int = 0
+
+    @property
+    def bench_share(self) -> float:
+        """The CPU of the bench and its load clients, as a share of one core."""
+        return self.bench_ns / max(1, self.server.wall_ns)
 
     @property
     def share(self) -> float:
@@ -70,6 +76,7 @@ def between(first: Moment, last: Moment) -> Used:
         },
         {name: core.softirq_ns for name, core in cores.items()},
         {name: core.steal_ns for name, core in cores.items()},
+        ours["client"],
     )
 
 

@@ -14,7 +14,8 @@ CLIENT_FULL = 0.80
 FOREIGN_NOISY, FOREIGN_VOID = 0.05, 0.30
 LATE_PUBLISH_MS = 20.0
 LOOP_LAG_MS = 250.0
-STEADY_FROM, STEADY_TOLERANCE = 6, 0.25  # seconds; ticks of 10 ms are coarse
+STEADY_FROM, STEADY_TOLERANCE = 4, 0.25  # samples; ticks of 10 ms are coarse
+SHARED_READS, UNSTAMPED_READS = 0.01, 0.01
 LITTLE_TOLERANCE = 0.10  # clients begin and end within the window
 
 
@@ -46,21 +47,58 @@ def _losses(load: Mapping[str, Any], published: Mapping[str, Any]) -> Iterable[F
 
 
 def _voids(load: Mapping[str, Any], published: Mapping[str, Any]) -> Iterable[Flag]:
+    if load["unstamped"] > UNSTAMPED_READS * load["reads"]:
+        yield Flag("void", "stamps", f"the kernel did not stamp {load['unstamped']} reads")
     if load["latency"]["negative"] or load["uncorrected"]["negative"]:
         yield Flag("void", "clock", "an update was received before it was sent")
     if load.get("clock_steps"):
         yield Flag("void", "clock", f"the wall clock jumped {load['clock_steps']} times: stop what sets it")
-    if load["cpu_share"] > CLIENT_FULL:
-        yield Flag(
-            "void",
-            "client",
-            f"the load client used {load['cpu_share']:.0%} of its core (limit {CLIENT_FULL:.0%})",
-        )
+    yield from of_client(load["cpu_share"])
     if load["loop_lag"]["p99"] > LOOP_LAG_MS:
         yield Flag("void", "loop", f"the load client's loop lagged {load['loop_lag']['p99']:.0f} ms at p99")
     late = published["own_delay"]["p99"]
     if late > LATE_PUBLISH_MS:
         yield Flag("void", "publisher", f"the publisher itself was {late:.0f} ms late at p99")
+
+
+def of_client(share: float) -> list[Flag]:
+    """A load client that is busy itself measures itself."""
+    if share <= CLIENT_FULL:
+        return []
+    words = f"the load client used {share:.0%} of its core (limit {CLIENT_FULL:.0%})"
+    return [Flag("void", "client", words)]
+
+
+def of_publisher(share: float) -> list[Flag]:
+    """A publisher that is busy itself finds no more than a lower bound of what a server takes."""
+    if share <= CLIENT_FULL:
+        return []
+    words = f"the publisher used {share:.0%} of its core: the server takes so many at least"
+    return [Flag("warn", "publisher", words)]
+
+
+def of_promises(load: Mapping[str, Any]) -> list[Flag]:
+    """Who was told `recovered` every time has to have everything."""
+    broken = load["broken_promises"]
+    return [Flag("loss", "promise", f"{broken} lost at clients that were told `recovered`")] if broken else []
+
+
+def of_returns(returned: int, clients: int) -> list[Flag]:
+    """All have to come back."""
+    away = clients - returned
+    return [Flag("loss", "away", f"{away} of {clients} clients did not come back")] if away else []
+
+
+def of_stamps(load: Mapping[str, Any]) -> list[Flag]:
+    """Updates that came in one read have the moment of the last of them."""
+    shared = 1 - load["reads"] / max(1, load["updates"])
+    if shared <= SHARED_READS:
+        return []
+    return [
+        Flag(
+            "warn", "reads", f"{shared:.0%} of the updates were read with others: they count as late as those"
+        )
+    ]
 
 
 def neighbours(foreign: Mapping[str, float]) -> Iterable[Flag]:
@@ -165,6 +203,14 @@ def machine(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -
         for when, noise in found
         if noise is not None and noise["verdict"] == "void"
     ]
+
+
+OWN_LIMITS = {"client", "loop", "publisher"}  # of the bench itself: they end a sweep
+
+
+def telling(flags: Iterable[Flag]) -> bool:
+    """Whether a run says something about its rate: it is clean, or wrong, or beyond what the bench itself can do."""
+    return all(flag.severity != "void" or flag.code in OWN_LIMITS for flag in flags)
 
 
 def exit_code(flags: Iterable[Flag]) -> int:

@@ -56,5 +56,5 @@ def figures(plan: Drain, found: Interrupted) -> dict[str, float]:
         "exit_status": float(found.did["status"]),
         "goodbye_share": kept.get("goodbyes", 0) / plan.clients,
         "goodbye_spread_seconds": told[-1] - told[0] if told else 0.0,
-        "returned_share": kept.get("returns", 0) / plan.clients,
+        "returned_share": found.report["alive"] / plan.clients,
     }

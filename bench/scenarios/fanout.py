@@ -21,6 +21,7 @@ from bench.stage import Setup, Stage
 from bench.statistics import stats
 
 HEAD_START_NS = 50_000_000
+WEIGHED_FROM = 1000  # clients: with fewer, what a server loads once is more than what each of them takes
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,17 @@ def measure(plan: Fanout, setup: Setup) -> list[Run]:
 
 def too_much(run: Run, demands: str) -> bool:
     """Whether a sweep ends here."""
+    if not validity.telling(run.flags):
+        return False
     return run.limiter is not None or bool(slo.broken(slo.parse(demands), run.figures))
 
 
 def at(plan: Fanout, setup: Setup, rate: float, every_slots: int = 0, hook: Hook | None = None) -> Run:
     """One run at one rate; `hook` is called with the load clients every so many publishes, half an interval ahead."""
     with Stage(setup, plan.clients, plan.kind) as stage, stage.poster() as poster:
-        weights = stage.weigh((max(1, plan.clients // 5), plan.clients))
+        weights = stage.weigh(
+            (plan.clients // 2, plan.clients) if plan.clients >= WEIGHED_FROM else (plan.clients,)
+        )
         hooks = _hooks(plan, stage, rate, every_slots, hook)
         window = _window(plan, stage, poster, rate, hooks)
         stage.load.close()
@@ -131,6 +136,7 @@ def _run(plan: Fanout, stage: Stage, rate: float, window: Window) -> Run:
         *validity.judge(report, published.summary(), used.foreign),
         *validity.of_server(stage.server.stopped_by_force),
         *validity.of_wire(setup.transport, report),
+        *(validity.of_stamps(report) if plan.batch == 1 else ()),
         *validity.of_series({"latency": report["latency"], "uncorrected": report["uncorrected"]}),
         *([] if plan.weigh_in_window else validity.steady(stage.sampler.samples())),
     ]

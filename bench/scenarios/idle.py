@@ -20,7 +20,7 @@ class Idle:
     """Memory is read at each of `counts`; with all connected the server is left alone for `seconds`."""
 
     counts: tuple[int, ...] = param((0, 1000, 2000, 5000, 10000), "Connections to weigh at.")
-    seconds: float = param(6.0, "How long the CPU of an idle server is watched.")
+    seconds: float = param(15.0, "How long the CPU of an idle server is watched.")
 
 
 def measure(plan: Idle, setup: Setup) -> list[Run]:

@@ -20,13 +20,15 @@ LAST_SECONDS = 10.0  # for the last update to reach the last client
 
 
 class Interrupted(NamedTuple):
-    """What came of it. `did` is what the interruption itself answered."""
+    """What came of it. `did` is what the interruption itself answered, `silent_ns` the time from the last delivery to
+    the last publish, `used` None when the server is another process than before."""
 
     did: Mapping[str, Any]
     report: Mapping[str, Any]
     published: Published
-    used: Used
+    used: Used | None
     publishing: Mapping[str, int]
+    silent_ns: int
 
 
 def interrupted(
@@ -35,7 +37,7 @@ def interrupted(
     """Publish for `seconds` and let `interrupt` happen WARM_SECONDS into it, in a thread beside."""
     stage.load.measure(1)
     schedule = Schedule(time.monotonic_ns() + 50_000_000, rate, max(1, round(seconds * rate)))
-    before = stage.moment()
+    before, pid = stage.moment(), stage.server.pid
 
     def later() -> Mapping[str, Any]:
         time.sleep(WARM_SECONDS)
@@ -47,15 +49,18 @@ def interrupted(
         did = happening.result()
         publishing = {"retries": poster.retries, "unsure": poster.unsure, "refused": published.refused}
     report = stage.load.finish(schedule.last, LAST_SECONDS)
-    return Interrupted(did, report, published, usage.between(before, stage.moment()), publishing)
+    used = usage.between(before, stage.moment()) if stage.server.pid == pid else None
+    silent = max(0, schedule.end_ns - report["last_ns"])
+    return Interrupted(did, report, published, used, publishing, silent)
 
 
 def run_of(stage: Stage, found: Interrupted, figures: Mapping[str, float]) -> Run:
     """The run. What was lost is the finding and no fault; what came twice or out of order is one."""
     setup, account = stage.setup, found.report["account"]
     flags = [
-        *validity.neighbours(found.used.foreign),
-        *validity.refused(found.published.refused),
+        *(validity.neighbours(found.used.foreign) if found.used is not None else ()),
+        *validity.of_load(found.report, found.published.summary(), sequence=False),
+        *validity.of_promises(found.report),
         *validity.in_order(account, allowed_twice=found.publishing["unsure"] * found.report["clients"]),
     ]
     common = {
@@ -67,7 +72,7 @@ def run_of(stage: Stage, found: Interrupted, figures: Mapping[str, float]) -> Ru
         "kept": {k: v for k, v in (found.report["kept"] or {}).items() if not isinstance(v, list | dict)},
         "verdicts": (found.report["kept"] or {}).get("verdicts", {}),
         "publishing": dict(found.publishing),
-        "usage": found.used.to_json(),
+        "usage": found.used.to_json() if found.used is not None else None,
     }
     run = Run(setup.target.name, setup.transport, setup.pair, {**common, **figures}, flags, facts)
     run.series = {"latency": found.report["latency"]}

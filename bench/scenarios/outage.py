@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.measure.validity import Flag
 from bench.result import Run
 from bench.scenarios.interruption import Interrupted, interrupted, run_of
 from bench.scenarios.plan import param
@@ -41,13 +42,22 @@ def measure(plan: Outage, setup: Setup) -> list[Run]:
         found = interrupted(stage, plan.rate, plan.seconds, plan.size, lose)
         stage.load.close()
     run = run_of(stage, found, figures(found))
+    if not recovered(found):
+        run.flags.append(Flag("loss", "silent", "nothing was delivered after the broker had come back"))
     run.facts |= stage.facts()
     run.samples = stage.sampler.samples()
     return [run]
 
 
 def figures(found: Interrupted) -> dict[str, float]:
-    """The longest time in which no client received anything, and how much of it was after the broker's return."""
+    """The longest time in which no client received anything, and how much of it was after the broker's return, if
+    that ended it."""
     away = (found.did["back_ns"] - found.did["killed_ns"]) / 1e9
-    stalled = found.report["gap_ns"] / 1e9
-    return {"stalled_seconds": stalled, "recovered_seconds": max(0.0, stalled - away)}
+    stalled = max(found.report["gap_ns"], found.silent_ns) / 1e9
+    after = {"recovered_seconds": max(0.0, stalled - away)} if recovered(found) else {}
+    return {"stalled_seconds": stalled, **after}
+
+
+def recovered(found: Interrupted) -> bool:
+    """Whether anything was delivered after the broker had come back."""
+    return bool(found.report["last_ns"] > found.did["back_ns"])

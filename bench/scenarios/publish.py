@@ -108,8 +108,10 @@ def crowded(plan: Publish, stage: Stage, first: int) -> tuple[dict[str, float], 
         "publishes_per_second": crowd.rate,
         "us_per_crowded_publish": used.server.cpu_ns / max(1, len(crowd.answers)) / 1000,
         "server_share": used.share,
+        "publisher_share": used.bench_share,
     }
     flags = [
+        *validity.of_publisher(used.bench_share),
         *validity.once_each(report["account"]),
         *validity.refused(crowd.refused + crowd.broken),
         *validity.neighbours(used.foreign),

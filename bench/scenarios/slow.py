@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.measure import procfs, usage, validity
+from bench.measure.validity import Flag
 from bench.result import Run
 from bench.scenarios.plan import param
 from bench.serving.publisher import Schedule, follow
@@ -31,17 +32,21 @@ def measure(plan: Slow, setup: Setup) -> list[Run]:
     """Two windows on one server: all reading, then some stuck."""
     with Stage(setup, plan.clients, plan.kind) as stage, stage.poster() as poster:
         stage.load.open(plan.clients)
+        stage.sampler.tell("window")
+        opening = stage.moment()
         first = _window(plan, stage, poster, 1, plan.before)
         calm = procfs.memory(stage.server.pid).pss_kb
         stage.load.stick(plan.stuck)
         mark = stage.moment()
+        calm_used = usage.between(opening, mark)
         second = _window(plan, stage, poster, first.last + 1, plan.seconds)
         used = usage.between(mark, stage.moment())
         grown = procfs.memory(stage.server.pid).pss_kb - calm
         stage.load.close()
     found = figures(plan, first, second, grown, stage.sampler.samples())
     flags = [
-        *validity.neighbours(used.foreign),
+        *validity.neighbours(usage.worst_foreign([calm_used, used])),
+        *_not_stuck(plan, found),
         *validity.of_server(stage.server.stopped_by_force),
         *validity.of_load(second.report, second.published),
         *validity.of_load(first.report, first.published),
@@ -82,6 +87,16 @@ def figures(
     }
     cut = [one["seconds"] for one in second.report.get("stuck", []) if one.get("seconds") is not None]
     return {**found, "stuck_seconds": max(cut)} if len(cut) == plan.stuck else found
+
+
+def _not_stuck(plan: Slow, found: Mapping[str, float]) -> list[Flag]:
+    """A client that was not cut, at a server that did not grow, may have had buffers enough for everything."""
+    sent_kb = plan.size * plan.rate * plan.seconds / 1024 * plan.stuck
+    if "stuck_seconds" in found or found["memory_growth_kb"] > sent_kb / 2:
+        return []
+    return [
+        Flag("warn", "stuck", "nobody was cut and nothing piled up: the socket buffers may have held it all")
+    ]
 
 
 def tail_growth(samples: Mapping[str, Any]) -> float:

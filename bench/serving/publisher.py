@@ -44,6 +44,11 @@ class Schedule:
             )
 
     @property
+    def end_ns(self) -> int:
+        """The intended moment of the last publish."""
+        return self.start_ns + int((self.slots - 1) * 1e9 / self.rate)
+
+    @property
     def last(self) -> int:
         """The highest number of the schedule."""
         return self.first + self.slots * self.batch - 1

@@ -143,7 +143,9 @@ class Server:
 
     def _service(self, name: str) -> Redis:
         if name not in self.services:
-            raise Environment(f"{self.target.name} has no service {name!r}: leave it out of this scenario")
+            raise Environment(
+                f"{self.target.name} has no service {name!r} to lose: choose a target that has one, such as go-gorilla"
+            )
         return self.services[name]
 
     def poster(self) -> Publish:

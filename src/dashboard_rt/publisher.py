@@ -92,9 +92,12 @@ class Publisher:
 
     def _admit(self, append: Append, receipt: asyncio.Future[Receipt]) -> None:
         if append.stream not in self._streams:
-            raise UnknownStream(f"There is no stream {append.stream!r}; STREAMS lists those that exist.")
+            there = ", ".join(sorted(self._streams))
+            raise UnknownStream(f"There is no stream {append.stream!r} here: set STREAMS, which has {there}.")
         if not self._open:
-            raise LogUnavailable("This process takes no updates now. Try again.")
+            raise LogUnavailable(
+                "This process takes no updates: its app has not started, or is stopping. Try again."
+            )
         self._room.admit(append, self._clock(), receipt)
 
     # ---- the writer
