@@ -19,6 +19,7 @@ from bench.statistics import stats
 from bench.statistics.stats import Ratio
 
 FILE = Path(__file__).with_name("claims.toml")
+DIGITS = "0123456789.,>"
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -143,7 +144,17 @@ def verdicts(results: Path = RESULTS) -> Iterator[Verdict]:
 
 def shown(claim: Claim, measured: Measured) -> str:
     """A number as a document shows it."""
-    return claim.form.format(measured.value) if claim.form else figures.of(claim.figure).text(measured.value)
+    if claim.form or claim.against:
+        return (claim.form or "{:.2f} x").format(measured.value)
+    return figures.of(claim.figure).text(measured.value)
+
+
+def interval(claim: Claim, measured: Measured) -> str:
+    """Its bounds as a document shows them."""
+    if measured.low is None or measured.high is None:
+        return "no interval"
+    low, high = (shown(claim, Measured(bound)) for bound in (measured.low, measured.high))
+    return f"{low[: -len(low.lstrip(DIGITS)) or None]}-{high}"
 
 
 def in_words(verdict: Verdict) -> str:

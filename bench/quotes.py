@@ -1,7 +1,8 @@
 """Numbers in our documents: each is a claim, and says what its result file says.
 
 A measured number stands between `<!--claim ID-->` and `<!--/claim-->` and is written there by `python -m bench claims
---write`. Between `<!--measured-->` and `<!--/measured-->` no other number with a unit may stand.
+--write`; behind `<!--claim ID interval-->` stands its 95 % interval, behind `<!--claim ID verdict-->` what became of
+it. Between `<!--measured-->` and `<!--/measured-->` no other number with a unit may stand.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bench.errors import Environment
 
 ROOT = Path(__file__).parent.parent
 REMEDY = "run `python -m bench claims --write`"
-MARK = re.compile(r"<!--claim ([a-z0-9-]+)-->(.*?)<!--/claim-->", re.DOTALL)
+MARK = re.compile(r"<!--claim ([a-z0-9-]+(?: interval| verdict)?)-->(.*?)<!--/claim-->", re.DOTALL)
 SECTION = re.compile(r"<!--measured-->(.*?)<!--/measured-->", re.DOTALL)
 UNITS = r"us|\u00b5s|ms|KB|KiB|MB|MiB|%|x|times|/s|per second|a second"
 CONSTANTS = {"95 %", "100 %"}  # of intervals, of all
@@ -32,16 +33,19 @@ def written(text: str, results: Path = RESULTS) -> str:
     return MARK.sub(value, text)
 
 
-def _number(name: str, results: Path) -> str:
+def _number(mark: str, results: Path) -> str:
     by_id: Mapping[str, Claim] = {claim.id: claim for claim in claims.load()}
+    name, _, wanted = mark.partition(" ")
     if name not in by_id:
         raise Environment(f"a document quotes the claim {name!r}, which claims.toml does not have")
     measured = claims.measure(by_id[name], results)
+    if wanted == "verdict":
+        return claims.judge(by_id[name], measured).word
     if measured is None:
         raise Environment(
             f"a document quotes the claim {name!r}, but {by_id[name].result} does not measure it"
         )
-    return claims.shown(by_id[name], measured)
+    return claims.interval(by_id[name], measured) if wanted else claims.shown(by_id[name], measured)
 
 
 def faults(name: str, text: str, results: Path = RESULTS) -> Iterator[str]:

@@ -218,13 +218,16 @@ def new_id(scenario: Scenario, plan: Any, seed: int) -> str:
 
 def verdict(made: Result) -> str:
     """`loss` before `void` before `slo` before `ok`: a server that is wrong is wrong on a noisy machine too."""
-    code = validity.exit_code(flag for run in made.runs for flag in run.flags)
+    swept = (
+        len(made.plan.get("rates", ())) > 1
+    )  # there a demand, or what the bench itself can do, is where it ends
+    flags = [flag for run in made.runs for flag in run.flags]
+    code = validity.exit_code(flag for flag in flags if not (swept and flag.code in validity.OWN_LIMITS))
     if code == EXIT_LOSS:
         return "loss"
     if code == EXIT_VOID or validity.machine(made.noise["before"], made.noise["after"]):
         return "void"
     demands = slo.parse(made.plan.get("slo", ""))
-    swept = len(made.plan.get("rates", ())) > 1  # there the demand is where it ends
     if not swept and any(slo.broken(demands, run.figures) for run in made.runs):
         return "slo"
     return "ok"

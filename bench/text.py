@@ -13,7 +13,7 @@ from bench.statistics import stats
 from bench.wording import sentence
 
 SHOWN = 8  # columns of an overview
-BESIDE = ("server_share", "client_share")
+BESIDE = ("kb_per_connection", "server_share", "client_share")
 
 
 class Compares(Protocol):
@@ -50,7 +50,9 @@ def summary(scenario: Compares, result: Result) -> list[str]:
 def overview(scenario: Compares, result: Result) -> list[str]:
     """The geometric mean of every row (and point of a sweep), lost/doubled/disordered, and how many runs are void."""
     names = [
-        name for name in (*scenario.compared, *BESIDE) if any(name in run.figures for run in result.runs)
+        name
+        for name in dict.fromkeys((*scenario.compared, *BESIDE))
+        if any(name in run.figures for run in result.runs)
     ]
     rows = [["", *(figures.of(name).title for name in names[:SHOWN]), "wrong", "void"]]
     for key, point, runs in _groups(result):

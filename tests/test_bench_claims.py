@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,13 @@ def test_an_upper_bound_alone() -> None:
     assert claims.judge(most, Measured(1.3, 1.2, 1.4)).word == "refuted"
 
 
+def test_our_own_claims_are_complete() -> None:
+    claims.load.cache_clear()
+    for claim in claims.load():
+        assert claim.of in ("ours", "original") and claim.text
+        assert claim.untestable or claims.measure(claim) is not None, f"{claim.id} is measured nowhere"
+
+
 def test_the_documents_are_true_now() -> None:
     faults = [fault for one in quotes.documents() for fault in quotes.faults(one.name, one.read_text())]
     assert faults == []
@@ -100,6 +108,15 @@ def test_numbers_are_written_into_documents(results: Path) -> None:
     assert list(quotes.faults("d.md", written, results)) == []
     (fault,) = quotes.faults("d.md", text, results)
     assert "claim cost says '?', its result '7.1 us'" in fault
+
+
+def test_intervals_are_written_too(results: Path) -> None:
+    text = quotes.written("<!--claim cost interval--><!--/claim-->", results)
+    assert re.fullmatch(r"<!--claim cost interval-->[\d.]+-[\d.]+ us<!--/claim-->", text)
+    assert list(quotes.faults("d.md", text, results)) == []
+    assert "-->refuted<!--" in quotes.written("<!--claim ratio verdict--><!--/claim-->", results)
+    assert claims.interval(COST, Measured(7.0, 6.9, 7.1)) == "6.9-7.1 us"
+    assert claims.interval(COST, Measured(7.0)) == "no interval"
 
 
 @pytest.mark.parametrize("loose", ["7 us", "1.5 KB", "20 %", "3 x", "10,500/s", "2 ms"])

@@ -98,6 +98,12 @@ def test_a_shared_core_voids_what_was_measured(tmp_path: Path, monkeypatch: pyte
     assert found.verdict == "void"
 
 
+@pytest.mark.parametrize(("rates", "verdict"), [([20.0], "void"), ([20.0, 40.0], "ok")])
+def test_a_sweep_may_end_where_the_load_client_does(rates: list[float], verdict: str) -> None:
+    runs = [made.run("app", "sse", 0, Flag("void", "client", "full"), point=rates[-1])]
+    assert session.verdict(made.result(*runs, plan={"rates": rates})) == verdict
+
+
 def test_a_noisy_machine_voids_what_was_measured() -> None:
     loud = {"verdict": "void", "reasons": ["loud"]}
     document = made.result(made.run("app", "sse", 0), noise={"before": loud, "after": None})

@@ -14,9 +14,9 @@ from bench.html.picture import Source, shown
 
 HEADLINES = {
     "fanout": ("us_per_delivery", "p50_ms", "p99_ms", "bytes_per_delivery"),
-    "burst": ("us_per_delivery", "p99_ms"),
+    "burst": ("us_per_delivery",),
     "idle": ("kb_per_connection", "idle_us_per_connection_second"),
-    "storm": ("connects_per_second", "us_per_connect"),
+    "storm": ("us_per_connect", "connects_per_second"),
     "reconnect": ("return_p99_ms",),
     "slow": ("healthy_p99_ms",),
     "outage": ("recovered_seconds",),

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "fanout": "us_per_delivery",
     "burst": "us_per_delivery",
     "idle": "kb_per_connection",
-    "storm": "connects_per_second",
+    "storm": "us_per_connect",
 }
 HARM = Wording("gives the healthy ones", "latency at p99")
 
@@ -150,7 +150,9 @@ QUESTIONS = (
     Question("What does an idle connection hold?", ("idle",), _idle),
     Question("How far does it go?", ("fanout", "burst"), _knees),
     Question(
-        "Which takes in a crowd faster?", ("storm",), _transports("connects_per_second", "us_per_connect")
+        "What does a crowd cost that comes in?",
+        ("storm",),
+        _transports("us_per_connect", "connects_per_second"),
     ),
     Question(
         "Who comes back after a drop, and with what lost?",

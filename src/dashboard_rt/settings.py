@@ -160,7 +160,8 @@ class Settings:
         Variable(
             Derived("on when HOST is a loopback address, else off", _on_loopback),
             v.switch,
-            "Whether the page's trigger buttons work without the token (rate-limited, same origin).",
+            "Whether the page's trigger buttons work without the token (at a limited rate, and not for pages of "
+            "another host).",
         ),
     ]
     handover: Annotated[
