@@ -84,7 +84,6 @@ class Session:
         self._tell(f"seed {made.seed}, server on core {cores.server}, load on core {cores.client}")
         with self._kept():
             if made.noise["before"] is None:
-                self._settle()
                 made.noise["before"] = self._listen()
             self._measure()
             self._same_code()
@@ -150,10 +149,6 @@ class Session:
                 run.flags.append(
                     Flag("void", "code", "the work tree was changed meanwhile: measure in a clone")
                 )
-
-    def _settle(self) -> None:
-        if self.options.gated:
-            noise.settle(self._tell)
 
     def _listen(self) -> dict[str, Any] | None:
         if not self.options.gated:

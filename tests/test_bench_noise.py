@@ -13,7 +13,7 @@ QUIET = Reading(spin_cov=0.02, jitter_p99_us=150.0, steal_share=0.0)
 
 
 def test_a_quiet_machine() -> None:
-    assert noise.judge([QUIET, QUIET], busy=0.1) == Noise("quiet", 0.02, 150.0, 0.0, 0.1, ())
+    assert noise.judge([QUIET, QUIET], load=0.1) == Noise("quiet", 0.02, 150.0, 0.0, 0.1, ())
 
 
 @pytest.mark.parametrize(
@@ -57,19 +57,3 @@ def test_a_reading_of_this_machine_leaves_its_cores_alone() -> None:
     assert os.sched_getaffinity(0) == allowed
     assert found.verdict in ("quiet", "noisy", "void") and found.spin_cov > 0 and found.jitter_p99_us > 0
     assert set(found.to_json()) == {*Noise._fields}
-
-
-def test_what_has_just_ended_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads = iter([1.4, 1.4, 1.2, 0.9])
-    monkeypatch.setattr(noise, "load", lambda: next(loads))
-    monkeypatch.setattr("bench.measure.noise.time.sleep", lambda seconds: None)
-    said: list[str] = []
-    noise.settle(said.append)
-    assert said == ["waiting until the machine has settled, 90 s at most"] and not list(loads)
-
-
-def test_a_quiet_machine_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noise, "load", lambda: 0.4)
-    said: list[str] = []
-    noise.settle(said.append)
-    assert said == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -32,8 +32,7 @@ class Limits(NamedTuple):
 SPIN_COV = Limits(0.10, 0.35)  # of the work done in successive hundredths of a second
 JITTER_P99_US = Limits(1000.0, 20_000.0)
 STEAL = Limits(0.01, 0.05)
-LOAD = Limits(0.5, 1.0)  # runnable processes per core
-SETTLE_SECONDS = 90.0
+LOAD = Limits(0.5, 1.0)  # runnable processes per core, ours left out
 
 
 class Reading(NamedTuple):
@@ -59,27 +58,13 @@ class Noise(NamedTuple):
         return {**self._asdict(), "reasons": list(self.reasons)}
 
 
-def load() -> float:
-    """Runnable processes per core, the mean of about a minute: what has just ended is still in it."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
-
-
-def settle(tell: Callable[[str], None]) -> None:
-    """Wait until the load of what ran before has left that mean, for a while at most."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    if load() > LOAD.void:
-        tell(f"waiting until the machine has settled, {SETTLE_SECONDS:.0f} s at most")
-    while load() > LOAD.void and time.monotonic() < deadline:
-        time.sleep(1)
-
-
 def gate(cores: Iterable[int | None]) -> Noise:
     """Take readings on each core, one after the other; about a second for each."""
-    busy = load()
-    return judge([read(core) for core in dict.fromkeys(cores)], busy)
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return judge([read(core) for core in dict.fromkeys(cores)], load)
 
 
-def judge(readings: Sequence[Reading], busy: float) -> Noise:
+def judge(readings: Sequence[Reading], load: float) -> Noise:
     """The verdict over all cores: `quiet`, `noisy` or `void`, with what to do about it."""
     worst = Reading(*(max(column) for column in zip(*readings, strict=True)))
     found = [
@@ -90,11 +75,11 @@ def judge(readings: Sequence[Reading], busy: float) -> Noise:
             STEAL,
             "the hypervisor takes {:.1%} of the time: a neighbour on the same machine",
         ),
-        (busy, LOAD, "{:.2f} processes per core want to run: stop what you can"),
+        (load, LOAD, "{:.2f} processes per core want to run: stop what you can"),
     ]
     reasons = tuple(words.format(value) for value, limits, words in found if value > limits.noisy)
     void = any(value > limits.void for value, limits, _ in found)
-    return Noise("void" if void else "noisy" if reasons else "quiet", *worst, busy, reasons)
+    return Noise("void" if void else "noisy" if reasons else "quiet", *worst, load, reasons)
 
 
 def read(core: int | None) -> Reading:
