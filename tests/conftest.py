@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,11 @@ pytest.register_assert_rewrite(
     "tests.live.publishing",
     "tests.live.stock",
 )
+
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and every process of theirs with them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def test_every_transport_of_the_app(transport: str) -> None:
         assert per_delivery < 250
     else:
         assert books["extensions"] == opened["extensions"] == "none"
-        assert 350 < per_delivery < 500
+        assert 350 < per_delivery < 600, "a ping may share a read with an update"
 
 
 @pytest.mark.parametrize(
