@@ -11,7 +11,7 @@ run: .venv/run  ## the dashboard on http://127.0.0.1:3000
 test: .venv/dev  ## every test, with real servers, clients and browsers
 	@scripts/setup-services
 	@scripts/setup-node
-	$(PY) -m pytest -n 3 --dist loadfile -m "not alone"
+	$(PY) -m pytest -n 2 --dist loadfile -m "not alone"
 	$(PY) -m pytest -m alone
 
 check: .venv/dev  ## ruff, mypy, and that our documents say what their result files say
