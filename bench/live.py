@@ -51,7 +51,7 @@ class Live:
                 start_new_session=True,  # Ctrl-C is for the bench, which then ends the view
             )
             deadline = time.monotonic() + START_SECONDS
-            while not Path(self.path).exists() and time.monotonic() < deadline:
+            while not Path(self.path).exists() and self._view.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 from typing import NoReturn
 
@@ -53,6 +54,18 @@ def openssl() -> str:
 def redis_server() -> str:
     """The path of redis-server."""
     return program("redis-server", "redis-server")
+
+
+def two_cores() -> None:
+    """One for the server and one for the load."""
+    if len(os.sched_getaffinity(0)) < 2:
+        missing("A SECOND CORE", "A neighbour is found on pinned cores: give the tests two.")
+
+
+def ipv6() -> None:
+    """Both families on one socket."""
+    if not socket.has_dualstack_ipv6():
+        missing("IPV6", "Switch it on in the kernel.")
 
 
 def program(name: str, package: str) -> str:

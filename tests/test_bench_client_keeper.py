@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.load.connection import Connection
+from bench.load.connection import Connection, SseConnection
 from bench.load.keeper import Keeper, Terms
 from bench.load.signals import Goodbye
 from bench.load.subscriber import Subscriber
@@ -149,6 +149,6 @@ async def test_how_long_they_wait(
     async def nobody(subscriber: Subscriber, resume: bool) -> Connection:
         raise OSError
 
-    connection = Connection(Wire("sse", "", 1, ""), Subscriber(0, Tally(), 1))
+    connection = SseConnection(Wire("sse", "", 1, ""), Subscriber(0, Tally(), 1))
     connection.goodbye, connection.retry_ms = goodbye, retry
     assert Keeper(terms, nobody, random.Random(1)).wait_ms(connection) == wait

@@ -17,13 +17,11 @@ from bench.result import Run
 from bench.scenarios import fanout
 from bench.scenarios.fanout import Fanout
 from bench.serving import publisher, target
+from tests import needs
 from tests.bench_targets import UNPINNED, faulty, setup
 
 SMALL = Fanout(clients=10, rates=(50.0,), seconds=0.6, warmup=0.1, finish_timeout=0.5)
 ALLOWED = sorted(os.sched_getaffinity(0))
-TWO_CORES = pytest.mark.skipif(
-    len(ALLOWED) < 2, reason="a neighbour is found on pinned cores: two are needed"
-)
 PINNED = Cores(ALLOWED[0], ALLOWED[-1])
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
@@ -51,9 +49,9 @@ def spinning(core: int) -> Iterator[None]:
             neighbour.kill()
 
 
-@TWO_CORES
 @pytest.mark.parametrize("name", ["server", "client"])
 def test_a_busy_neighbour(name: str) -> None:
+    needs.two_cores()
     with spinning(getattr(PINNED, name)):
         run = measured(SMALL, target.floor(), cores=PINNED)
     words = [one.message for one in run.flags if (one.severity, one.code) == ("void", "neighbour")]
@@ -61,8 +59,8 @@ def test_a_busy_neighbour(name: str) -> None:
     assert not run.valid
 
 
-@TWO_CORES
 def test_a_saturated_load_client() -> None:
+    needs.two_cores()
     plan = replace(SMALL, clients=500, rates=(200.0,), batch=20, size=150, seconds=0.5, finish_timeout=30.0)
     run = measured(plan, target.floor(joined=True), cores=PINNED)
     # Its share of its core, or, where somebody else has the rest of that core, what its event loop makes of it.

@@ -15,6 +15,7 @@ from uvicorn import Config
 from dashboard_rt import serving
 from dashboard_rt.errors import BadSetting
 from dashboard_rt.settings import Settings
+from tests import needs
 from tests.simulation import VirtualLoop
 
 
@@ -43,8 +44,8 @@ def test_every_address_is_opened_as_this_machine() -> None:
         assert serving.url(listener).startswith("http://127.0.0.1:")
 
 
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 def test_both_families() -> None:
+    needs.ipv6()
     with serving.listen("::", 0) as listener:
         port = listener.getsockname()[1]
         assert serving.url(listener) == f"http://[::1]:{port}/"

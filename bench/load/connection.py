@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import monotonic_ns
 
@@ -13,7 +14,7 @@ from bench.load.subscriber import Subscriber
 from bench.load.wire import Batch, Control, Wire, WireError
 
 
-class Connection:
+class Connection(ABC):
     """Base of both transports.
 
     `settled` is done once the connection is ready (nothing can be missed any more) or has ended. `ready_ns` and
@@ -57,13 +58,13 @@ class Connection:
         self.transport = line
         line.write(self.opening())
 
+    @abstractmethod
     def opening(self) -> bytes:
         """The request that opens the transport."""
-        raise NotImplementedError
 
+    @abstractmethod
     def control(self, control: Control) -> None:
         """Anything that is not an update."""
-        raise NotImplementedError
 
     def received(self, data: bytes, now: int) -> None:
         """Bytes that arrived at `now`, CLOCK_MONOTONIC in ns."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import time
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -23,7 +24,7 @@ TRAILING_SECONDS = 0.1  # how long to listen for doubles after the last update
 Order = Callable[..., Awaitable[dict[str, Any]]]
 
 
-class Group:
+class Group(ABC):
     """`setup`: {"wire": fields of Wire, "first": number of the first update that counts, "seed": of its chance,
     "status": path of a unix datagram socket or None}. A subclass says what a client is and how it connects."""
 
@@ -47,10 +48,10 @@ class Group:
         """A new client, not connected yet."""
         return Subscriber(index, self.tally, self.first)
 
+    @abstractmethod
     async def enter(self, subscriber: Subscriber) -> int | None:
         """Connect it for the first time: how long it took until it was ready, in ns; None when it failed, with the
         reason among the errors."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Begin what goes on beside the load."""
