@@ -84,6 +84,9 @@ class Fake:
         """The ids that this server sends, faults included; 0 is a heartbeat."""
         told, beat, sent = self.behaviour, time.monotonic(), 0
         while told.cut_after != 0:
+            if told.heartbeat is not None and time.monotonic() - beat >= told.heartbeat:
+                beat = time.monotonic()
+                yield 0
             while cursor < self.head:
                 cursor += 1
                 if told.drop is None or cursor % told.drop:
@@ -93,9 +96,6 @@ class Fake:
                 sent += 1
                 if told.cut_after is not None and sent >= told.cut_after:
                     return
-            if told.heartbeat is not None and time.monotonic() - beat >= told.heartbeat:
-                beat = time.monotonic()
-                yield 0
             await asyncio.sleep(told.period / 2)
 
     # ---- Server-Sent Events

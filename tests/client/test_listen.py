@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -24,10 +25,15 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(listen, list(arguments))
 
 
+def until_cut(updates: int, **more: float) -> Behaviour:
+    """A server that says goodbye after so many updates: what ends a test is what it heard, not a clock."""
+    return replace(Behaviour(cut_after=updates, goodbye="server_restart"), **more)  # type: ignore[arg-type]
+
+
 @BOTH
 def test_one_client_prints_what_it_hears(transport: str) -> None:
-    with serving() as fake:
-        result = run(fake.url, "--transport", transport, "--seconds", "0.5")
+    with serving(until_cut(3, heartbeat=0)) as fake:
+        result = run(fake.url, "--transport", transport, "--no-reconnect")
     assert result.exit_code == 0, result.output
     assert re.search(r"connected +connect \d+\.\d ms, head \d+\.\d ms, ", result.output)
     assert re.search(r"verdict +fresh k3f9-\d+", result.output)
@@ -39,10 +45,9 @@ def test_one_client_prints_what_it_hears(transport: str) -> None:
 
 @BOTH
 def test_many_clients_print_rates_and_times(transport: str) -> None:
-    with serving(Behaviour(period=0.05)) as fake:
-        result = run(
-            fake.url, "--transport", transport, "--clients", "30", "--seconds", "1", "--stats", "0.3"
-        )
+    with serving(until_cut(60, period=0.05)) as fake:
+        words = ("--clients", "30", "--stats", "0.3", "--no-reconnect")
+        result = run(fake.url, "--transport", transport, *words)
     assert result.exit_code == 0, result.output
     assert "30/30 connected" in result.output
     assert re.search(r"[1-9]\d*\.\d updates/s", result.output)
@@ -54,11 +59,11 @@ def test_many_clients_print_rates_and_times(transport: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("behaviour", "word"), [(Behaviour(drop=3), "LOST"), (Behaviour(double=3), "DOUBLED")]
+    ("behaviour", "word"), [(until_cut(7, drop=3), "LOST"), (until_cut(7, double=3), "DOUBLED")]
 )
 def test_what_is_lost_or_doubled_is_said_and_exits_1(transport: str, behaviour: Behaviour, word: str) -> None:
     with serving(behaviour) as fake:
-        result = run(fake.url, "--transport", transport, "--seconds", "0.5")
+        result = run(fake.url, "--transport", transport, "--no-reconnect")
     assert result.exit_code == 1
     assert re.search(rf"FAULT +{word}", result.output)
 
@@ -73,17 +78,17 @@ def test_nobody_there_is_one_sentence_and_exits_1() -> None:
 
 
 def test_from_resumes() -> None:
-    with serving() as fake:
+    with serving(until_cut(5)) as fake:
         position = f"k3f9-{fake.head - 3}"
-        result = run(fake.url, "--from", position, "--seconds", "0.4")
+        result = run(fake.url, "--from", position, "--no-reconnect")
     assert fake.resumed == [position]
     assert f"recovered {position}" in result.output
     assert result.exit_code == 0
 
 
 def test_debug_shows_headers_and_whole_frames() -> None:
-    with serving() as fake:
-        result = run(fake.url, "--transport", "cable", "--debug", "--seconds", "0.4")
+    with serving(until_cut(3)) as fake:
+        result = run(fake.url, "--transport", "cable", "--debug", "--no-reconnect")
     assert "sec-websocket-protocol: actioncable-v1-ext-json" in result.output
     assert '{"type":"welcome"}' in result.output
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -127,7 +127,10 @@ async def _listen(
             timing.mark(Moment.FIRST_BYTE)
             heard = read_frame(frame, target)
             timing.hear(heard.what)
-            await _answer(ws, heard, target, wish)
+            with suppress(
+                ConnectionClosed
+            ):  # what came before the close is still to be received, and then the close
+                await _answer(ws, heard, target, wish)
             yield heard
             if heard.what is What.GOODBYE:
                 return
