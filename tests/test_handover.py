@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Hashable
 from typing import Any
 
 import pytest
@@ -14,13 +15,14 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.frames import Opcode
 from websockets.protocol import Protocol as Rfc6455
+from websockets.protocol import Side, State
 
 from dashboard_rt.clients import Client
 from dashboard_rt.frames import EXT_PROTOCOL
 from dashboard_rt.handover import MAX_HEAD, HttpProtocol, WebSocketProtocol, offered
 from dashboard_rt.handover_websocket import EXTENSION, ReadyWebSocket
 from dashboard_rt.subscription import Subscription
-from dashboard_rt.websocket_link import WebSocketLink
+from dashboard_rt.websocket_link import MAX_MESSAGE, OWN, OpenWebSocket, WebSocketLink, quiet
 from tests.handovers import Peer, World, frame, get, handshake, run, turns, until
 from tests.leaks import no_cycles
 
@@ -767,6 +769,21 @@ async def first(world: World) -> Client:
     return client
 
 
+def test_an_open_websocket_is_what_websockets_own_constructor_makes() -> None:
+    """A websockets that adds an attribute of each connection's own is noticed here: then look at OpenWebSocket."""
+    stock = Rfc6455(Side.SERVER, state=State.OPEN, max_size=MAX_MESSAGE, logger=quiet)
+    ours, other = OpenWebSocket(), OpenWebSocket()
+    alike = {
+        name for name, value in vars(stock).items() if name != "id" and isinstance(value, Hashable)
+    } - OWN
+    assert {name: getattr(ours, name) for name in alike} == {name: getattr(stock, name) for name in alike}
+    assert set(vars(stock)) - alike - OWN == {"id", "extensions"} and ours.extensions == []
+    assert set(vars(ours)) == OWN
+    assert all(getattr(ours, name) is not getattr(other, name) for name in OWN)
+    ours.receive_data(b"\x88\x80abcd")
+    assert (ours.state, other.state) == (State.CLOSING, State.OPEN) and ours.extensions == []
+
+
 # ---- nothing stays behind
 
 
@@ -776,7 +793,7 @@ def test_connections_that_have_gone_leave_nothing_to_the_collector() -> None:
             Client,
             Subscription,
             WebSocketLink,
-            Rfc6455,
+            OpenWebSocket,
             HttpProtocol,
             ReadyWebSocket,
             RequestResponseCycle,

@@ -6,9 +6,7 @@ Its public name is `handover.WebSocketProtocol`. See handover.py for the idea; o
 from __future__ import annotations
 
 import asyncio
-import logging
-from base64 import b64decode
-from binascii import Error as Base64Error
+import re
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
@@ -20,19 +18,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
-from websockets.protocol import Protocol as Rfc6455
-from websockets.protocol import Side, State
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
-from .websocket_link import Messages, WebSocketLink
+from .websocket_link import MAX_MESSAGE, Messages, OpenWebSocket, WebSocketLink, quiet
 
 EXTENSION = "dashboard_rt.handover"
 HIGH_WATER = 65536  # uvloop's TLS transports have 512 KiB
-MAX_MESSAGE = 65536
-
-quiet = logging.getLogger("dashboard_rt.websocket")
-quiet.setLevel(logging.WARNING)  # websockets says "connection closed" for each one
+SIXTEEN_BYTES = re.compile(rb"[A-Za-z0-9+/]{22}==")  # in base64
 
 
 def under_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
@@ -59,11 +53,8 @@ def key_of(http: HttpToolsProtocol) -> str | None:
     versions = [value.strip() for name, value in http.headers if name == b"sec-websocket-version"]
     if http.scope["method"] != "GET" or len(keys) != 1 or versions != [b"13"]:
         return None
-    try:
-        valid = len(b64decode(keys[0].strip(), validate=True)) == 16
-    except Base64Error:
-        return None
-    return keys[0].strip().decode("ascii") if valid else None
+    key = keys[0].strip()
+    return key.decode("ascii") if SIXTEEN_BYTES.fullmatch(key) else None
 
 
 class _Elsewhere:
@@ -207,7 +198,7 @@ class ReadyWebSocket(WebSocketProtocol):
             b"sec-websocket-accept: %b\r\n%b\r\n" % (accept_key(self.key).encode(), header_lines(headers))
         )
         self.handshake_complete = True
-        self._conn = Rfc6455(Side.SERVER, state=State.OPEN, max_size=MAX_MESSAGE, logger=quiet)
+        self._conn = OpenWebSocket()
 
     async def receive(self) -> ASGIReceiveEvent:
         self._stay()

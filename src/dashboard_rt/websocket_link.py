@@ -6,12 +6,39 @@ Knows RFC 6455 through that parser and nothing of uvicorn, Action Cable or the h
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Any, Protocol
 
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import Event, Side, State
 from websockets.protocol import Protocol as Rfc6455
-from websockets.protocol import State
+from websockets.streams import StreamReader
+
+MAX_MESSAGE = 65536
+
+quiet = logging.getLogger("dashboard_rt.websocket")
+quiet.setLevel(logging.WARNING)  # websockets says "connection closed" for each one
+
+
+class OpenWebSocket(Rfc6455):
+    """websockets' parser of an open connection. What all connections begin with is the class's, below.
+
+    Its constructor draws a random id for each connection's log lines, which costs as much as a whole subscribe.
+    """
+
+    def __init__(self) -> None:
+        self.reader = StreamReader()
+        self.events: list[Event] = []
+        self.writes: list[bytes] = []
+        self.parser = self.parse()
+        next(self.parser)  # to where it waits for bytes
+
+
+OWN = frozenset({"reader", "events", "writes", "parser"})
+for _name, _value in vars(Rfc6455(Side.SERVER, state=State.OPEN, max_size=MAX_MESSAGE, logger=quiet)).items():
+    if _name not in OWN:
+        setattr(OpenWebSocket, _name, _value)
 
 
 class Messages(Protocol):
