@@ -36,6 +36,11 @@ def main() -> None:
     """Measured answers to "SSE or WebSocket?". Start with: python -m bench doctor && python -m bench quick"""
 
 
+def _joined(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str:
+    """A list option may be said with commas, or again and again."""
+    return ",".join(values)
+
+
 def shared(made: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that measures."""
     for option in (
@@ -52,14 +57,18 @@ def shared(made: Callable[..., None]) -> Callable[..., None]:
         click.option("--pairs", type=click.IntRange(1), default=None, help="Times that every row is run."),
         click.option(
             "--transport",
-            default="sse,cable",
+            multiple=True,
+            callback=_joined,
+            default=["sse,cable"],
             show_default=True,
             help="Of sse, cable, cable+ext, cable+deflate.",
         ),
         click.option(
             "--target",
             "targets",
-            default="app,floor",
+            multiple=True,
+            callback=_joined,
+            default=["app,floor"],
             show_default=True,
             help="Names (see `bench targets`) or TOML files.",
         ),

@@ -147,6 +147,7 @@ def test_what_a_suite_cannot_measure_does_not_keep_it_from_the_rest(tmp_path: Pa
     [
         (("run", "fanout", "--transport", "pigeon"), 2, "there are sse, cable, cable+ext, cable+deflate"),
         (("run", "fanout", "--target", "nginx"), 2, "nginx"),
+        (("run", "fanout", "--target", "nginx", "--target", "floor"), 2, "nginx"),
         (("run", "fanout", "--rate", "fast"), 2, "say 20, or 10,20,40"),
         (("run", "fanout", "--slo", "fast"), 2, "say for example p99<100ms"),
         (("run", "fanout", "--subs", "99999999"), 3, "raise `ulimit -Hn`"),

@@ -28,8 +28,8 @@ from bench.measure.noise import Noise
         (doctor.of_disk("ext4"), "ok", "ext4"),
         (doctor.of_interrupts(None), "warn", "unknown"),
         (doctor.of_interrupts(False), "ok", "receiving side"),
-        (doctor.of_noise(Noise("quiet", 0, 0, 0, 0, ())), "ok", "quiet"),
-        (doctor.of_noise(Noise("void", 0, 0, 0, 0, ("loud",))), "warn", "void: loud"),
+        (doctor.of_noise(Noise("quiet", 0, 0, 0, 0, 0, ())), "ok", "quiet"),
+        (doctor.of_noise(Noise("void", 0, 0, 0, 0, 0, ("loud",))), "warn", "void: loud"),
     ],
 )
 def test_findings(finding: Finding, grade: str, words: str) -> None:

@@ -9,11 +9,11 @@ import pytest
 from bench.measure import noise
 from bench.measure.noise import Noise, Reading
 
-QUIET = Reading(spin_cov=0.02, jitter_p99_us=150.0, steal_share=0.0)
+QUIET = Reading(spin_cov=0.02, preempted=0.001, jitter_p99_us=150.0, steal_share=0.0)
 
 
 def test_a_quiet_machine() -> None:
-    assert noise.judge([QUIET, QUIET], load=0.1) == Noise("quiet", 0.02, 150.0, 0.0, 0.1, ())
+    assert noise.judge([QUIET, QUIET], load=0.1) == Noise("quiet", 0.02, 0.001, 150.0, 0.0, 0.1, ())
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ def test_a_quiet_machine() -> None:
     [
         ({"spin_cov": 0.2}, 0.1, "noisy", "equal work varies by 20%"),
         ({"spin_cov": 0.5}, 0.1, "void", "equal work varies by 50%"),
+        ({"preempted": 0.05}, 0.1, "noisy", "something else ran 5% of the time"),
+        ({"preempted": 0.5}, 0.1, "void", "something else ran 50% of the time"),
         ({"jitter_p99_us": 3000.0}, 0.1, "noisy", "up to 3000 us late"),
         ({"jitter_p99_us": 30_000.0}, 0.1, "void", "up to 30000 us late"),
         ({"steal_share": 0.02}, 0.1, "noisy", "the hypervisor takes 2.0%"),

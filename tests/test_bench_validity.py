@@ -90,3 +90,13 @@ def test_a_neighbour_tells_nothing_about_a_rate_but_our_own_limit_does() -> None
     assert validity.telling([]) and validity.telling([Flag("loss", "sequence", "")])
     assert validity.telling([Flag("void", "client", ""), Flag("warn", "neighbour", "")])
     assert not validity.telling([Flag("void", "neighbour", "")])
+
+
+def test_halves_that_differ_are_told_where_ticks_can_tell() -> None:
+    def samples(cost_ms: float) -> dict[str, object]:
+        rows = [(None, cost_ms * (3 if half else 1), 0.0) for half in (0, 1) for _ in range(8)]
+        return {"columns": ["pss_kb", "user_ms", "system_ms"], "rows": rows}
+
+    (flag,) = validity.steady(samples(100.0))
+    assert flag.severity == "warn" and "the second half of the window cost 3" in flag.message
+    assert validity.steady(samples(10.0)) == []  # a tick more or less

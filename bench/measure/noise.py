@@ -1,7 +1,9 @@
 """The noise gate: how steady this machine is, on each core that matters, before and after the measurements.
 
-Three things are looked at: how evenly a fixed piece of work runs, how late short sleeps end, and what the hypervisor
-took. None needs privileges. The judgement is pure; taking the readings takes about a second.
+Four things are looked at: how evenly a fixed piece of work runs, whether something else ran meanwhile, how late short
+sleeps end, and what the hypervisor took. None needs privileges. Work that runs unevenly while nothing else ran is the
+core's own doing: its clock, or a neighbour on the same physical core, which a virtual machine cannot see or stop.
+The judgement is pure; taking the readings takes about a second a core.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from bench.measure import procfs
 from bench.statistics import stats
 
 SPIN_WORK = 20_000  # additions: about half a millisecond
-SPINS, NAPS = 300, 150
+SPINS, NAPS = 1200, 150
 NAP_SECONDS = 0.001
 PERIOD_SECONDS = 0.01
 
@@ -29,6 +31,7 @@ class Limits(NamedTuple):
     void: float
 
 
+PREEMPTED = Limits(0.03, 0.15)  # of the time of the work
 SPIN_COV = Limits(0.10, 0.35)  # of the work done in successive hundredths of a second
 JITTER_P99_US = Limits(1000.0, 20_000.0)
 STEAL = Limits(0.01, 0.05)
@@ -39,6 +42,7 @@ class Reading(NamedTuple):
     """What one core showed."""
 
     spin_cov: float
+    preempted: float
     jitter_p99_us: float
     steal_share: float
 
@@ -48,6 +52,7 @@ class Noise(NamedTuple):
 
     verdict: str
     spin_cov: float
+    preempted: float
     jitter_p99_us: float
     steal_share: float
     load: float
@@ -68,7 +73,12 @@ def judge(readings: Sequence[Reading], load: float) -> Noise:
     """The verdict over all cores: `quiet`, `noisy` or `void`, with what to do about it."""
     worst = Reading(*(max(column) for column in zip(*readings, strict=True)))
     found = [
-        (worst.spin_cov, SPIN_COV, "equal work varies by {:.0%}: something else uses these cores"),
+        (
+            worst.spin_cov,
+            SPIN_COV,
+            "equal work varies by {:.0%}: the core's clock, or a neighbour on the same physical core",
+        ),
+        (worst.preempted, PREEMPTED, "something else ran {:.0%} of the time: stop what you can"),
         (worst.jitter_p99_us, JITTER_P99_US, "a nap of 1 ms ends up to {:.0f} us late (p99)"),
         (
             worst.steal_share,
@@ -86,9 +96,14 @@ def read(core: int | None) -> Reading:
     """Readings on one core; None: wherever the kernel puts us."""
     with _on(core):
         before, started = procfs.core_time(core or 0), time.monotonic_ns()
-        spins, naps = _spins(), _naps()
+        worked = time.thread_time_ns()
+        spins = _spins()
+        worked = time.thread_time_ns() - worked
+        preempted = max(0.0, 1 - worked / (time.monotonic_ns() - started))
+        naps = _naps()
         stolen = procfs.core_time(core or 0).since(before).steal_ns
-        return Reading(evenness(spins), percentile(naps, 99) / 1000, stolen / (time.monotonic_ns() - started))
+        share = stolen / (time.monotonic_ns() - started)
+        return Reading(evenness(spins), preempted, percentile(naps, 99) / 1000, share)
 
 
 def evenness(spins: Sequence[int]) -> float:

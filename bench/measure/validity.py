@@ -14,7 +14,8 @@ CLIENT_FULL = 0.80
 FOREIGN_NOISY, FOREIGN_VOID = 0.05, 0.30
 LATE_PUBLISH_MS = 20.0
 LOOP_LAG_MS = 250.0
-STEADY_FROM, STEADY_TOLERANCE = 4, 0.25  # samples; ticks of 10 ms are coarse
+STEADY_FROM, STEADY_TOLERANCE = 4, 0.25  # samples
+STEADY_FROM_MS = 400.0  # of CPU: ticks of 10 ms are coarse
 SHARED_READS, UNSTAMPED_READS = 0.01, 0.01
 LITTLE_TOLERANCE = 0.10  # clients begin and end within the window
 
@@ -190,7 +191,7 @@ def steady(samples: Mapping[str, Any]) -> list[Flag]:
     columns = list(samples["columns"])
     pss, user, system = (columns.index(name) for name in ("pss_kb", "user_ms", "system_ms"))
     costs = [row[user] + row[system] for row in samples["rows"] if row[pss] is None][1:-1]
-    if len(costs) < STEADY_FROM or is_steady(costs, STEADY_TOLERANCE):
+    if len(costs) < STEADY_FROM or sum(costs) < STEADY_FROM_MS or is_steady(costs, STEADY_TOLERANCE):
         return []
     return [Flag("warn", "unsteady", f"the second half of the window cost {halves(costs):.2f} x the first")]
 
