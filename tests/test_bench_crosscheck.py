@@ -114,6 +114,18 @@ def test_the_floor_is_clean(programs: Programs, program: str, transport: str) ->
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_receiver_that_never_sleeps_hears_the_same_and_may_keep_its_core_busy(
+    programs: Programs, transport: str
+) -> None:
+    with Server(target.floor()) as server:
+        asleep = measure(programs["plain"], server.port, server.pid, transport)
+        awake = measure(programs["plain"], server.port, server.pid, transport, "--awake")
+    assert (awake.status, awake.said) == (0, "")
+    assert (awake.found["deliveries"], *books(awake)) == (20 * CLIENTS, 0, 0, 0, 0)
+    assert awake.found["client_cpu_share"] > 2 * asleep.found["client_cpu_share"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_state_stream_begins_with_an_update_that_is_not_ours(programs: Programs, transport: str) -> None:
     with Server(target.floor(), kind="state") as server:
         once = ("--rate", "50", "--seconds", "0.2")
@@ -529,6 +541,19 @@ def test_agreement_is_judged_on_the_pairs_in_which_nothing_is_in_doubt() -> None
     assert agreement.exit_code([]) == 2
 
 
+def test_what_waking_costs_is_told_apart_from_agreement() -> None:
+    runs = [made(0, "bench", 8.0, 3.0), made(0, "crosscheck", 10.0, 3.0), made(0, "awake", 8.0, 3.0)]
+    runs += [made(1, "bench", 8.0, 3.0), made(1, "crosscheck", 10.0, 3.0), made(1, "awake", 8.0, 3.0)]
+    waking = agreement.of_waking(runs)
+    assert {name: one.value for name, one in waking.items()} == pytest.approx(
+        {"bench": 1.0, "crosscheck": 0.8}
+    )
+    assert "awake / crosscheck: 0.800 x" in agreement.waking_words("crosscheck", waking["crosscheck"])
+    assert "one pair" in agreement.waking_words("bench", agreement.of_waking(runs[:3])["bench"])
+    assert agreement.agreements(runs)[0].ratio.value == pytest.approx(0.8)
+    assert agreement.of_waking([one for one in runs if one.instrument != "awake"]) == {}
+
+
 @pytest.mark.parametrize(
     ("value", "low", "high", "reached", "settled"),
     [
@@ -578,14 +603,14 @@ def test_each_pair_holds_both_instruments_in_an_order_that_the_seed_decides() ->
 @pytest.mark.alone
 def test_the_whole_comparison_on_the_floor(programs: Programs, tmp_path: Path) -> None:
     small = ["--clients", "20", "--seconds", "0.5", "--pairs", "1", "--seed", "1", "--out", str(tmp_path)]
-    command = [sys.executable, "-m", "bench.crosscheck.compare", "--target", "floor", *small]
+    command = [sys.executable, "-m", "bench.crosscheck.compare", "--target", "floor", "--awake", *small]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode in (0, 1, 2), (
         done.stderr
     )  # with so few deliveries on a busy machine, they may differ
     (path,) = tmp_path.glob("*-crosscheck.json")
     found = orjson.loads(path.read_bytes())
-    assert {run["instrument"] for run in found["runs"]} == set(agreement.INSTRUMENTS)
+    assert {run["instrument"] for run in found["runs"]} == {*agreement.INSTRUMENTS, agreement.AWAKE}
     assert all(run["figures"]["us_per_delivery"] > 0 for run in found["runs"])
     assert len(found["agreement"]) == (0 if done.returncode == 2 else 2)
 

@@ -9,6 +9,7 @@ from bench.errors import EXIT_LOSS, EXIT_OK, EXIT_VOID
 from bench.statistics import stats
 
 INSTRUMENTS = ("bench", "crosscheck")
+AWAKE = "awake"  # the C tool, which then never sleeps between two messages
 LIMITS = {"us_per_delivery": 0.10, "p50_ms": 0.15}
 NAMES = {"us_per_delivery": "CPU per delivery", "p50_ms": "median latency"}
 
@@ -76,23 +77,35 @@ class Agreement(NamedTuple):
 
 def agreements(made: Sequence[Made]) -> list[Agreement]:
     """One for each figure, over the pairs in which nothing was in doubt; empty when there is no such pair."""
-    good: dict[str, dict[int, Sample]] = {name: {} for name in INSTRUMENTS}
+    found = ((figure, ratio(made, figure, *INSTRUMENTS), limit) for figure, limit in LIMITS.items())
+    return [Agreement(figure, value, limit) for figure, value, limit in found if value is not None]
+
+
+def ratio(made: Sequence[Made], figure: str, ours: str, theirs: str) -> stats.Ratio | None:
+    """One instrument's figure divided by another's, over the pairs in which neither is in doubt; None without any."""
+    good: dict[str, dict[int, float]] = {ours: {}, theirs: {}}
     for one in made:
-        if not one.sample.doubts:
-            good[one.instrument][one.pair] = one.sample
-    pairs = sorted(set.intersection(*(set(of_one) for of_one in good.values())))
+        if one.instrument in good and not one.sample.doubts:
+            good[one.instrument][one.pair] = one.sample.figures[figure]
+    pairs = sorted(good[ours].keys() & good[theirs].keys())
     if not pairs:
-        return []
-    return [
-        Agreement(
-            figure,
-            stats.paired_ratio(
-                *([good[name][pair].figures[figure] for pair in pairs] for name in INSTRUMENTS)
-            ),
-            limit,
-        )
-        for figure, limit in LIMITS.items()
-    ]
+        return None
+    return stats.paired_ratio(*([good[name][pair] for pair in pairs] for name in (ours, theirs)))
+
+
+def of_waking(made: Sequence[Made]) -> dict[str, stats.Ratio]:
+    """What it costs the server to wake a receiver: CPU per delivery to one that never sleeps, divided by that to one
+    that does, for each instrument that does."""
+    found = {name: ratio(made, "us_per_delivery", AWAKE, name) for name in INSTRUMENTS}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def waking_words(name: str, found: stats.Ratio) -> str:
+    """For a reader."""
+    interval = "one pair: no interval"
+    if found.low is not None and found.high is not None:
+        interval = f"95 % interval {found.low:.3f}-{found.high:.3f}, {found.pairs} pairs"
+    return f"CPU per delivery to a receiver that never sleeps, {AWAKE} / {name}: {found.value:.3f} x ({interval})"
 
 
 def exit_code(found: Sequence[Agreement]) -> int:

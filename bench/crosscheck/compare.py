@@ -21,7 +21,16 @@ from typing import Any, NamedTuple
 
 import click
 
-from bench.crosscheck.agreement import LIMITS, Made, Sample, agreements, exit_code
+from bench.crosscheck.agreement import (
+    AWAKE,
+    LIMITS,
+    Made,
+    Sample,
+    agreements,
+    exit_code,
+    of_waking,
+    waking_words,
+)
 from bench.errors import EXIT_LOSS, EXIT_OK, EXIT_VOID, BenchError, Environment
 from bench.measure import cores
 from bench.serving import target
@@ -64,7 +73,7 @@ def by_bench(plan: Plan, seed: int) -> Sample:
     return Sample({name: run["figures"][name] for name in LIMITS}, doubts, {"run": run, **facts})
 
 
-def by_crosscheck(plan: Plan, pinned: cores.Cores) -> Sample:
+def by_crosscheck(plan: Plan, pinned: cores.Cores, awake: bool = False) -> Sample:
     """One run of the C tool against a server that the bench's own Server starts."""
     with Server(target.by_name(plan.target), "log", pinned.server) as server:
         command = [str(TOOL), "--host", server.host, "--port", str(server.port), "--pid", str(server.pid)]
@@ -72,6 +81,7 @@ def by_crosscheck(plan: Plan, pinned: cores.Cores) -> Sample:
         command += ["--seconds", f"{plan.seconds:g}", "--size", str(plan.size)]
         command += ["--stream", target.STREAM, "--token", target.TOKEN]
         command += [] if pinned.client is None else ["--core", str(pinned.client)]
+        command += ["--awake"] if awake else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in (EXIT_OK, EXIT_LOSS, EXIT_VOID):
         raise Environment(f"the C tool measured nothing ({done.returncode}): {last_line(done.stderr)}")
@@ -132,6 +142,7 @@ def document(plan: Plan, seed: int, pinned: cores.Cores, made: Sequence[Made]) -
             {"figure": one.figure, **one.ratio._asdict(), "limit": one.limit, "reached": one.reached}
             for one in agreements(made)
         ],
+        "waking": {name: found._asdict() for name, found in of_waking(made).items()},
     }
 
 
@@ -143,7 +154,7 @@ def write(found: dict[str, Any], out: Path) -> Path:
     return path
 
 
-def run(plan: Plan, pairs: int, seed: int, out: Path) -> int:
+def run(plan: Plan, pairs: int, seed: int, out: Path, awake: bool = False) -> int:
     """Measure, tell, write; answers the exit code. Ctrl-C keeps what was measured."""
     target.by_name(plan.target)
     build()
@@ -153,6 +164,8 @@ def run(plan: Plan, pairs: int, seed: int, out: Path) -> int:
         0, allowed
     )  # choosing moved us to one core, and the bench that we start must choose too
     instruments = {"bench": lambda: by_bench(plan, seed), "crosscheck": lambda: by_crosscheck(plan, pinned)}
+    if awake:
+        instruments[AWAKE] = lambda: by_crosscheck(plan, pinned, awake=True)
     made: list[Made] = []
     status = None
     try:
@@ -164,6 +177,8 @@ def run(plan: Plan, pairs: int, seed: int, out: Path) -> int:
     found = agreements(made)
     for words in [one.words() for one in found] or ["no pair was undisturbed: nothing is judged"]:
         click.echo(words)
+    for name, ratio in of_waking(made).items():
+        click.echo(waking_words(name, ratio))
     click.echo(f"raw data in {write(document(plan, seed, pinned, made), out)}", err=True)
     return exit_code(found) if status is None else status
 
@@ -176,14 +191,17 @@ def run(plan: Plan, pairs: int, seed: int, out: Path) -> int:
 @click.option("--seconds", default=10.0, show_default=True, help="Measured window of a run.")
 @click.option("--size", default=350, show_default=True, help="Bytes of JSON in an update.")
 @click.option("--pairs", default=3, show_default=True, help="Times that each instrument measures.")
+@click.option(
+    "--awake", is_flag=True, help="A third run in each pair: the C tool as a receiver that never sleeps."
+)
 @click.option("--seed", type=int, default=None, help="Order of the runs; random and printed by default.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("crosscheck-results"), show_default=True)
-def main(pairs: int, seed: int | None, out: Path, **plan: Any) -> None:
+def main(pairs: int, seed: int | None, out: Path, awake: bool, **plan: Any) -> None:
     """Whether the bench and a second instrument in C agree on CPU per delivery and on the median latency."""
     chosen = random.randrange(1_000_000) if seed is None else seed
     click.echo(f"seed {chosen}", err=True)
     try:
-        status = run(Plan(**plan), pairs, chosen, out)
+        status = run(Plan(**plan), pairs, chosen, out, awake)
     except KeyError as error:
         raise click.UsageError(str(error.args[0])) from None
     except BenchError as error:

@@ -40,7 +40,8 @@ struct options {
     double rate, seconds; /* publishes a second, and for how long they are measured */
     int size;             /* bytes of JSON in an update */
     const char *stream, *token;
-    int core; /* where this process runs; -1: anywhere */
+    int core;   /* where this process runs; -1: anywhere */
+    bool awake; /* looks for news without a pause, so that nobody has to wake it */
 };
 
 struct options options_read(int count, char **words);
