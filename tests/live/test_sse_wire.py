@@ -104,8 +104,7 @@ def test_http_1_0_gets_an_identity_body(server: Server, log: str) -> None:
         assert {name: client.head.get(name) for name in HEADERS} == HEADERS
         assert client.event().name == "verdict"
         positions = [server.publish(log, {"n": n}) for n in range(20)]
-        events = [client.event() for _ in positions]
-        assert [event.id for event in events if event.name == "message"] == positions
+        assert [client.until("message").id for _ in positions] == positions
         assert client.until("heartbeat").id == positions[-1]
 
 
