@@ -5,6 +5,7 @@ What a client says at its moments is its transport's business: sse.py and cable_
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -32,7 +33,7 @@ class _Nowhere:
 NOWHERE = _Nowhere()
 
 
-class Client:
+class Client(ABC):
     """What the clients of both transports share: a place to write to, and the asyncio callbacks of flow control."""
 
     __slots__ = ("_held", "audience", "paused", "sink", "slot")
@@ -65,33 +66,33 @@ class Client:
         if held:
             self.sink.write(held)
 
+    @abstractmethod
     def subscriptions(self) -> Iterable[Subscription]:
         """What it reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def joined(self, subscription: Subscription, standing: Standing) -> None:
         """The verdict is known; what follows `standing.cursor` is written next."""
-        raise NotImplementedError
 
+    @abstractmethod
     def jumped(self, subscription: Subscription, standing: Standing) -> bool:
         """It fell behind for good. True: it was told so and goes on from `standing.cursor`."""
-        raise NotImplementedError
 
     def replay(self, subscription: Subscription, standing: Standing) -> None:
         """What it asked for by time stands here (only cable asks)."""
-        raise NotImplementedError
+        raise AssertionError("only cable asks for history")
 
+    @abstractmethod
     def caught_up(self, subscription: Subscription) -> None:
         """It has become current."""
-        raise NotImplementedError
 
+    @abstractmethod
     def beat(self) -> None:
         """Time for a heartbeat."""
-        raise NotImplementedError
 
+    @abstractmethod
     def goodbye(self, reason: str, retry_ms: int) -> None:
         """Say the last word, then end cleanly."""
-        raise NotImplementedError
 
     def pause_writing(self) -> None:
         """Its buffer is full (asyncio calls a protocol so)."""
@@ -105,9 +106,9 @@ class Client:
             self.paused = False
             self.audience.hub.go_on(self)
 
+    @abstractmethod
     def untie(self) -> None:
         """Let go of all that refers back to it, so that it is freed at once: the collector comes by rarely."""
-        raise NotImplementedError
 
     @property
     def going(self) -> bool:

@@ -127,7 +127,7 @@ def test_an_update_is_one_id_and_one_data_line(server: Server, log: str) -> None
     with SseClient(server.address, target(log)) as client:
         client.event()
         position = server.publish(log, {"n": 0})
-        event = client.event()
+        event = client.until("message")
         assert sorted(event.block.split("\n")) == ['data: {"n": 0}', f"id: {position}"]
 
 
@@ -136,14 +136,14 @@ def test_the_text_of_an_update_is_untouched(server: Server, log: str) -> None:
     with SseClient(server.address, target(log)) as client:
         client.event()
         assert server.api().post(log, text.encode(), {})[0] == 201
-        assert client.event().data == text
+        assert client.until("message").data == text
 
 
 def test_line_ends_between_tokens_become_spaces(server: Server, log: str) -> None:
     with SseClient(server.address, target(log)) as client:
         client.event()
         assert server.api().post(log, b'{\r\n"n":\n1,\r"m":2}\n', {})[0] == 201
-        assert client.event().data.rstrip(" ") == '{  "n": 1, "m":2}'
+        assert client.until("message").data.rstrip(" ") == '{  "n": 1, "m":2}'
 
 
 def test_heartbeats_name_time_and_position(server: Server, log: str) -> None:
@@ -195,7 +195,7 @@ def test_the_header_wins_over_the_query(server: Server, log: str) -> None:
     with SseClient(server.address, target(log, known), [("Last-Event-ID", str(known.plus(2)))]) as client:
         verdict = client.event().json()
         assert (verdict["verdict"], verdict["position"]) == ("recovered", str(known.plus(2)))
-        assert [client.event().json()["n"] for _ in range(2)] == [3, 4]
+        assert [client.until("message").json()["n"] for _ in range(2)] == [3, 4]
     with SseClient(server.address, target(log, known), [("Last-Event-ID", "nonsense")]) as client:
         assert client.event().json()["verdict"] == "gap"
 
@@ -205,7 +205,7 @@ def test_the_header_alone_resumes(server: Server, log: str) -> None:
     server.count(log, 2, 1)
     with SseClient(server.address, target(log), [("last-event-id", known)]) as client:
         assert client.event().json()["verdict"] == "recovered"
-        assert client.event().json() == {"n": 2}
+        assert client.until("message").json() == {"n": 2}
 
 
 @pytest.mark.parametrize("header", ["\u00ff\u00fe", "1" * 5000, "a-1,b-2", "k3f9-1 ", "%00"])
