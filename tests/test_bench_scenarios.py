@@ -54,6 +54,14 @@ def test_the_floor_is_clean(transport: str) -> None:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+def test_clients_that_never_sleep_have_the_same_books(transport: str) -> None:
+    run = one(fanout.measure(replace(SMALL, awake=True), setup(target.floor(), transport)))
+    assert run.account == {"expected": 500, "received": 500, **CLEAN}
+    assert run.series["latency"]["count"] == 400
+    assert 0 < run.figures["client_share"] < 1
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize(("fault", "name"), [("drop", "lost"), ("double", "doubled"), ("swap", "disordered")])
 def test_each_fault_is_caught_on_every_client(fault: str, name: str, transport: str) -> None:
     run = one(fanout.measure(SMALL, setup(faulty(fault), transport)))

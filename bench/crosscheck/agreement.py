@@ -9,7 +9,7 @@ from bench.errors import EXIT_LOSS, EXIT_OK, EXIT_VOID
 from bench.statistics import stats
 
 INSTRUMENTS = ("bench", "crosscheck")
-AWAKE = "awake"  # the C tool, which then never sleeps between two messages
+AWAKE = ("bench awake", "crosscheck awake")  # the same two as receivers that never sleep between two messages
 LIMITS = {"us_per_delivery": 0.10, "p50_ms": 0.15}
 NAMES = {"us_per_delivery": "CPU per delivery", "p50_ms": "median latency"}
 
@@ -34,7 +34,7 @@ class Made(NamedTuple):
         figures = self.sample.figures
         void = f"  VOID: {'; '.join(self.sample.doubts)}" if self.sample.doubts else ""
         return (
-            f"pair {self.pair}  {self.instrument:<10}  {figures['us_per_delivery']:6.2f} us"
+            f"pair {self.pair}  {self.instrument:<16}  {figures['us_per_delivery']:6.2f} us"
             f"  p50 {figures['p50_ms']:7.3f} ms{void}"
         )
 
@@ -45,6 +45,7 @@ class Agreement(NamedTuple):
     figure: str
     ratio: stats.Ratio
     limit: float
+    instruments: tuple[str, str] = INSTRUMENTS
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -66,7 +67,7 @@ class Agreement(NamedTuple):
     def words(self) -> str:
         """For a reader."""
         ratio = self.ratio
-        said = f"{NAMES[self.figure]}, bench / crosscheck: {ratio.value:.3f} x"
+        said = f"{NAMES[self.figure]}, {' / '.join(self.instruments)}: {ratio.value:.3f} x"
         demanded = f"within {self.limit:.0%} demanded: {'reached' if self.reached else 'MISSED'}"
         if ratio.low is None or ratio.high is None:
             return f"{said} (one pair: no interval); {demanded} by the one pair"
@@ -76,9 +77,13 @@ class Agreement(NamedTuple):
 
 
 def agreements(made: Sequence[Made]) -> list[Agreement]:
-    """One for each figure, over the pairs in which nothing was in doubt; empty when there is no such pair."""
-    found = ((figure, ratio(made, figure, *INSTRUMENTS), limit) for figure, limit in LIMITS.items())
-    return [Agreement(figure, value, limit) for figure, value, limit in found if value is not None]
+    """One for each figure, asleep and awake, over the pairs in which nothing was in doubt: none without such a pair."""
+    return [
+        Agreement(figure, value, limit, instruments)
+        for instruments in (INSTRUMENTS, AWAKE)
+        for figure, limit in LIMITS.items()
+        if (value := ratio(made, figure, *instruments)) is not None
+    ]
 
 
 def ratio(made: Sequence[Made], figure: str, ours: str, theirs: str) -> stats.Ratio | None:
@@ -94,9 +99,10 @@ def ratio(made: Sequence[Made], figure: str, ours: str, theirs: str) -> stats.Ra
 
 
 def of_waking(made: Sequence[Made]) -> dict[str, stats.Ratio]:
-    """What it costs the server to wake a receiver: CPU per delivery to one that never sleeps, divided by that to one
-    that does, for each instrument that does."""
-    found = {name: ratio(made, "us_per_delivery", AWAKE, name) for name in INSTRUMENTS}
+    """What it costs the server to wake a receiver: CPU per delivery to one that never sleeps, divided by that to the
+    same one when it does, for each instrument."""
+    pairs = zip(INSTRUMENTS, AWAKE, strict=True)
+    found = {asleep: ratio(made, "us_per_delivery", awake, asleep) for asleep, awake in pairs}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -105,7 +111,7 @@ def waking_words(name: str, found: stats.Ratio) -> str:
     interval = "one pair: no interval"
     if found.low is not None and found.high is not None:
         interval = f"95 % interval {found.low:.3f}-{found.high:.3f}, {found.pairs} pairs"
-    return f"CPU per delivery to a receiver that never sleeps, {AWAKE} / {name}: {found.value:.3f} x ({interval})"
+    return f"CPU per delivery to a receiver that never sleeps, {name} awake / {name}: {found.value:.3f} x ({interval})"
 
 
 def exit_code(found: Sequence[Agreement]) -> int:

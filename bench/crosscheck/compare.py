@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ import click
 
 from bench.crosscheck.agreement import (
     AWAKE,
+    INSTRUMENTS,
     LIMITS,
     Made,
     Sample,
@@ -54,11 +56,12 @@ class Plan(NamedTuple):
     size: int
 
 
-def by_bench(plan: Plan, seed: int) -> Sample:
+def by_bench(plan: Plan, seed: int, awake: bool = False) -> Sample:
     """One run of the bench, as a command line: all that is known of it here is that line and its result file."""
     command = [sys.executable, "-m", "bench", "run", "fanout", "--pairs", "1", "--seed", str(seed)]
     command += ["--target", plan.target, "--transport", plan.transport, "--subs", str(plan.clients)]
     command += ["--rate", f"{plan.rate:g}", "--seconds", f"{plan.seconds:g}", "--size", str(plan.size)]
+    command += ["--awake", "true"] if awake else []
     with tempfile.TemporaryDirectory(prefix="crosscheck-") as out:
         done = subprocess.run([*command, "--out", out], cwd=ROOT, capture_output=True, text=True, check=False)
         found = list(Path(out).glob("*.json"))
@@ -139,7 +142,12 @@ def document(plan: Plan, seed: int, pinned: cores.Cores, made: Sequence[Made]) -
             for order, one in enumerate(made)
         ],
         "agreement": [
-            {"figure": one.figure, **one.ratio._asdict(), "limit": one.limit, "reached": one.reached}
+            {
+                **one._asdict(),
+                **one.ratio._asdict(),
+                "ratio": " / ".join(one.instruments),
+                "reached": one.reached,
+            }
             for one in agreements(made)
         ],
         "waking": {name: found._asdict() for name, found in of_waking(made).items()},
@@ -163,9 +171,10 @@ def run(plan: Plan, pairs: int, seed: int, out: Path, awake: bool = False) -> in
     os.sched_setaffinity(
         0, allowed
     )  # choosing moved us to one core, and the bench that we start must choose too
-    instruments = {"bench": lambda: by_bench(plan, seed), "crosscheck": lambda: by_crosscheck(plan, pinned)}
-    if awake:
-        instruments[AWAKE] = lambda: by_crosscheck(plan, pinned, awake=True)
+    instruments: dict[str, Callable[[], Sample]] = {}
+    for (ours, theirs), form in ((INSTRUMENTS, False), (AWAKE, True))[: 2 if awake else 1]:
+        instruments[ours] = partial(by_bench, plan, seed, form)
+        instruments[theirs] = partial(by_crosscheck, plan, pinned, form)
     made: list[Made] = []
     status = None
     try:
@@ -192,7 +201,7 @@ def run(plan: Plan, pairs: int, seed: int, out: Path, awake: bool = False) -> in
 @click.option("--size", default=350, show_default=True, help="Bytes of JSON in an update.")
 @click.option("--pairs", default=3, show_default=True, help="Times that each instrument measures.")
 @click.option(
-    "--awake", is_flag=True, help="A third run in each pair: the C tool as a receiver that never sleeps."
+    "--awake", is_flag=True, help="Also both as receivers that never sleep: four runs in each pair."
 )
 @click.option("--seed", type=int, default=None, help="Order of the runs; random and printed by default.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("crosscheck-results"), show_default=True)

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from bench.load.awake import Awake
 from bench.load.beacon import Beacon
 from bench.load.ledger import total
 from bench.load.subscriber import Subscriber
@@ -34,6 +35,7 @@ class Group(ABC):
         self.chance = random.Random(setup.get("seed", 0))
         self.tally = Tally()
         self.tally.on_measured = self._mark
+        self.awake = Awake(self.tally)
         self.subscribers: list[Subscriber] = []
         self.lags = array("q")
         self.lag_peak = self.told_cpu_ns = 0
@@ -61,6 +63,7 @@ class Group(ABC):
 
     def stop(self) -> None:
         """End it."""
+        self.awake.end()
         for task in self.tasks:
             task.cancel()
         if self.beacon is not None:
@@ -76,8 +79,12 @@ class Group(ABC):
 
     def _mark(self) -> None:
         """The measured window begins: what was spent before does not count."""
-        self.cpu_ns, self.wall_ns = time.process_time_ns(), time.monotonic_ns()
+        self.cpu_ns, self.wall_ns = self._busy_ns(), time.monotonic_ns()
         self.lags = array("q")
+
+    def _busy_ns(self) -> int:
+        """What this process has used of its core; awake, what it had to do."""
+        return self.awake.busy_ns if self.awake.turning else time.process_time_ns()
 
     async def _watch(self) -> None:
         """How late this loop runs its timers, as long as it lives; and a slice of counting each time."""
@@ -133,14 +140,17 @@ class Group(ABC):
             if took is not None:
                 times.append(took)
 
-    async def measure(self, first: int) -> dict[str, Any]:
-        """A new window: latencies, bytes and the CPU share count from update `first` on."""
+    async def measure(self, first: int, awake: bool = False) -> dict[str, Any]:
+        """A new window: latencies, bytes and the CPU share count from update `first` on. `awake`: from now on this
+        process never sleeps."""
         self.tally.measure(first)
+        if awake:
+            self.awake.begin()
         return {}
 
     async def finish(self, last: int, timeout: float) -> dict[str, Any]:
         """Wait until every client has `last`, listen a moment for doubles, and close the books."""
-        cpu, wall = time.process_time_ns() - self.cpu_ns, time.monotonic_ns() - self.wall_ns
+        cpu, wall = self._busy_ns() - self.cpu_ns, time.monotonic_ns() - self.wall_ns
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and not self._all_have(last):  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # asking 50 times a second is cheaper than telling on each update
@@ -201,7 +211,7 @@ class Group(ABC):
         }
 
     def _share_since_told(self) -> float:
-        cpu, now = time.process_time_ns(), time.monotonic_ns()
+        cpu, now = self._busy_ns(), time.monotonic_ns()
         share = (cpu - self.told_cpu_ns) / max(1, now - self.told_ns)
         self.told_cpu_ns, self.told_ns = cpu, now
         return share

@@ -37,6 +37,7 @@ class Fanout:
     kind: str = param("log", "Kind of the stream: log or state.")
     slo: str = param("", "What is demanded, such as p99<100ms; ends a sweep, and the command with status 1.")
     finish_timeout: float = param(15.0, "Seconds that the last delivery may take.")
+    awake: bool = param(False, "Load clients never sleep, so the server wakes nobody.")
     weigh_in_window: bool = param(
         False, "Read memory in the window too, which costs the latency its cleanness."
     )
@@ -112,7 +113,7 @@ def _window(plan: Fanout, stage: Stage, poster: Publish, rate: float, hooks: Hoo
     """Warm up, publish on schedule, wait for the last delivery; answers the publisher's books, the clients', and
     what the server used from half an interval before the first measured publish until the end."""
     warm, slots = _slots(plan, rate)
-    stage.load.measure(warm * plan.batch + 1)
+    stage.load.measure(warm * plan.batch + 1, plan.awake)
     schedule = Schedule(time.monotonic_ns() + HEAD_START_NS, rate, slots, plan.batch)
     marks: list[Moment] = []
 
