@@ -92,22 +92,14 @@ def of_result(claim: Claim, made: Result) -> Measured | None:
         return None
     ours = _by_pair(made, claim.row, claim)
     if not claim.against:
-        return _mean(list(ours.values())) if ours else None
+        values = list(ours.values())
+        return Measured(stats.mean(values), *stats.bounds(values)) if values else None
     theirs = _by_pair(made, claim.against, claim)
     both = sorted(ours.keys() & theirs.keys())
     if not both:
         return None
     ratio: Ratio = stats.paired_ratio([ours[pair] for pair in both], [theirs[pair] for pair in both])
     return Measured(ratio.value, ratio.low, ratio.high)
-
-
-def _mean(values: list[float]) -> Measured:
-    if max(values) == min(values):
-        return Measured(values[0], *(values[:1] * 2 if len(values) > 1 else ()))
-    if min(values) <= 0:
-        return Measured(stats.mean(values), min(values), max(values))
-    spread = stats.paired_ratio(values, [1.0] * len(values))
-    return Measured(stats.mean(values), spread.low, spread.high)
 
 
 def _by_pair(made: Result, row: str, claim: Claim) -> dict[int, float]:

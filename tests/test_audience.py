@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -143,6 +144,100 @@ def test_pings_carry_rising_unix_seconds() -> None:
         assert [sorted(ping) for ping in pings] == [["message", "type"]] * len(pings)
         assert all(isinstance(ping["message"], int) and ping["message"] > 1_600_000_000 for ping in pings)
         assert len(pings) == 2
+
+    simulate(work)
+
+
+class Noting(FakeTransport):
+    """Keeps each write, with its moment, and reads it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[tuple[float, bytes]] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append((asyncio.get_running_loop().time(), data))
+
+    @property
+    def pings(self) -> list[tuple[float, bytes]]:
+        return [one for one in self.writes if b'"type":"ping"' in one[1]]
+
+
+def noted(room: Room, wire: str, transport: Noting | None = None, subscribed: bool = True) -> Noting:
+    """A cable client's transport, each write to it kept."""
+    noting = transport or Noting()
+    session = CableSession(room.audience, room.telemetry, ext=wire == "ext", raw=False)
+    noting.client = session
+    session.sink = session.link = noting
+    session.open(b"", None)
+    if subscribed:
+        session.received(
+            '{"command":"subscribe","identifier":"{\\"channel\\":\\"DashboardUpdatesChannel\\"}"}'
+        )
+    return noting
+
+
+def test_a_ping_that_is_due_soon_goes_along_with_an_update() -> None:
+    async def work(room: Room) -> None:
+        transports = [noted(room, wire) for wire in ("ext", "base") * 20]
+        room.publish(1)
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            room.publish(1)
+        for transport in transports:
+            pings = [
+                (at, data) for at, data in transport.pings if at > 0.15
+            ]  # a first turn may come before an update
+            assert all(b'"message":{' in data.splitlines()[1] for _, data in pings), "ping, then update"
+            gaps = [later - sooner for (sooner, _), (later, _) in pairwise(pings)]
+            assert 9 <= len(pings) <= 11
+            assert all(2.4 < gap < 3.6 for gap in gaps), gaps
+
+    simulate(work)
+
+
+def test_a_ping_waits_for_no_update_and_one_round_has_one() -> None:
+    async def work(room: Room) -> None:
+        transports = [noted(room, wire) for wire in ("ext", "base") * 20]
+        for _ in range(43):
+            await asyncio.sleep(0.7)
+            room.publish(1)
+        for transport in transports:
+            alone = [at for at, data in transport.pings if len(data.splitlines()) == 1]
+            gaps = [later - sooner for (sooner, _), (later, _) in pairwise(transport.pings)]
+            assert 0 < len(alone) < len(transport.pings) <= 11
+            assert all(2.4 < gap < 3.6 for gap in gaps), gaps
+
+    simulate(work)
+
+
+def test_no_ping_goes_along_to_who_reads_another_stream() -> None:
+    async def work(room: Room) -> None:
+        quiet, busy = noted(room, "ext", subscribed=False), noted(room, "ext")
+        for _ in range(91):
+            await asyncio.sleep(0.1)
+            room.publish(1)
+        assert [len(data.splitlines()) for _, data in quiet.pings][:3] == [1, 1, 1]
+        assert [len(data.splitlines()) for _, data in busy.pings][1:3] == [2, 2]
+
+    simulate(work)
+
+
+def test_one_that_breaks_when_its_ping_goes_along_costs_the_others_nothing() -> None:
+    class Broken(Noting):
+        def write(self, data: bytes) -> None:
+            if b'"type":"ping"' in data:
+                raise RuntimeError("Cannot call write() after write_eof()")
+            super().write(data)
+
+    async def work(room: Room) -> None:
+        broken, *others = [noted(room, "ext", transport) for transport in (Broken(), *[None] * 40)]
+        for _ in range(40):
+            await asyncio.sleep(0.1)
+            room.publish(1)
+        assert broken.aborted and room.value("swallowed", where="hub.write") >= 1
+        assert {len(one.pings) for one in others} <= {1, 2}
+        assert {sum(b'"message":{' in data for _, data in one.writes) for one in others} == {40}
 
     simulate(work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import socketserver
@@ -602,6 +603,34 @@ def test_each_pair_holds_both_instruments_in_an_order_that_the_seed_decides() ->
         assert sorted(name for number, name in order(1) if number == pair) == sorted(agreement.INSTRUMENTS)
     assert order(1) == order(1)
     assert order(1) != order(2)
+
+
+def said_by_the_readme() -> dict[tuple[str, str], list[str]]:
+    """The cells behind "app over SSE": CPU asleep and awake, median asleep and awake."""
+    rows = re.findall(r"(?m)^\| (app|floor) over (SSE|cable) \| (.+) \|$", (SOURCE / "README.md").read_text())
+    return {(target, transport.lower()): cells.split(" | ") for target, transport, cells in rows}
+
+
+def found_in_the_results() -> dict[tuple[str, str], list[str]]:
+    """The same, computed anew from the runs of each file."""
+    found = {}
+    for path in sorted((ROOT / "bench" / "results" / "crosscheck").glob("*.json")):
+        document = orjson.loads(path.read_bytes())
+        runs = [
+            Made(run["pair"], run["instrument"], Sample(run["figures"], run["doubts"], {}))
+            for run in document["runs"]
+        ]
+        ratios = {(one.figure, one.instruments): one.ratio for one in agreement.agreements(runs)}
+        wanted = [ratios[figure, form] for figure in agreement.LIMITS for form in agreement.FORMS]
+        cells = [f"{one.value:.3f} ({one.low:.3f}-{one.high:.3f})" for one in wanted]
+        found[document["plan"]["target"], document["plan"]["transport"]] = cells
+    return found
+
+
+def test_the_readme_says_what_the_result_files_say() -> None:
+    said = said_by_the_readme()
+    assert len(said) == 4
+    assert said == found_in_the_results()
 
 
 @pytest.mark.alone

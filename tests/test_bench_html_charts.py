@@ -148,10 +148,7 @@ def test_the_memory_slope_of_several_runs_is_their_mean_with_an_interval_over_ru
     found = memory.slope("app sse", result.of("app sse"))
     assert found is not None
     assert found.line.slope == pytest.approx(stats.mean(slopes))
-    half = stats.t975(2) * stats.deviation(slopes) / 3**0.5
-    assert (found.line.low, found.line.high) == pytest.approx(
-        (found.line.slope - half, found.line.slope + half)
-    )
+    assert (found.line.low, found.line.high) == stats.bounds(slopes)
     assert found.text.startswith(f"{number(found.line.slope)} KiB per connection (95 % interval ")
 
 

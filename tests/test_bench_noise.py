@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 
 import pytest
 
-from bench.measure import noise
+from bench.measure import noise, procfs
 from bench.measure.noise import Noise, Reading
 
-QUIET = Reading(spin_cov=0.02, preempted=0.001, jitter_p99_us=150.0, steal_share=0.0)
+QUIET = Reading(spin_cov=0.02, preempted=0.001, jitter_p99_us=150.0, steal_share=0.0, load=0.1)
 
 
 def test_a_quiet_machine() -> None:
-    assert noise.judge([QUIET, QUIET], load=0.1) == Noise("quiet", 0.02, 0.001, 150.0, 0.0, 0.1, ())
+    assert noise.judge([QUIET, QUIET]) == Noise("quiet", 0.02, 0.001, 150.0, 0.0, 0.1, ())
 
 
 @pytest.mark.parametrize(
-    ("changed", "load", "verdict", "reason"),
+    ("changed", "verdict", "reason"),
     [
-        ({"spin_cov": 0.2}, 0.1, "noisy", "equal work varies by 20%"),
-        ({"spin_cov": 0.5}, 0.1, "void", "equal work varies by 50%"),
-        ({"preempted": 0.05}, 0.1, "noisy", "something else ran 5% of the time"),
-        ({"preempted": 0.5}, 0.1, "void", "something else ran 50% of the time"),
-        ({"jitter_p99_us": 3000.0}, 0.1, "noisy", "up to 3000 us late"),
-        ({"jitter_p99_us": 30_000.0}, 0.1, "void", "up to 30000 us late"),
-        ({"steal_share": 0.02}, 0.1, "noisy", "the hypervisor takes 2.0%"),
-        ({"steal_share": 0.2}, 0.1, "void", "the hypervisor takes 20.0%"),
-        ({}, 0.7, "noisy", "0.70 processes per core"),
-        ({}, 1.5, "void", "1.50 processes per core"),
+        ({"spin_cov": 0.2}, "noisy", "equal work varies by 20%"),
+        ({"spin_cov": 0.5}, "void", "equal work varies by 50%"),
+        ({"preempted": 0.05}, "noisy", "something else ran 5% of the time"),
+        ({"preempted": 0.5}, "void", "something else ran 50% of the time"),
+        ({"jitter_p99_us": 3000.0}, "noisy", "up to 3000 us late"),
+        ({"jitter_p99_us": 30_000.0}, "void", "up to 30000 us late"),
+        ({"steal_share": 0.02}, "noisy", "the hypervisor takes 2.0%"),
+        ({"steal_share": 0.2}, "void", "the hypervisor takes 20.0%"),
+        ({"load": 0.7}, "noisy", "0.70 processes per core"),
+        ({"load": 1.5}, "void", "1.50 processes per core"),
     ],
 )
-def test_each_reading_has_its_limits(
-    changed: dict[str, float], load: float, verdict: str, reason: str
-) -> None:
-    found = noise.judge([QUIET, QUIET._replace(**changed)], load)
+def test_each_reading_has_its_limits(changed: dict[str, float], verdict: str, reason: str) -> None:
+    found = noise.judge([QUIET, QUIET._replace(**changed)])
     assert found.verdict == verdict
     assert len(found.reasons) == 1 and reason in found.reasons[0]
 
@@ -51,6 +52,19 @@ def test_evenness_is_of_sums_and_not_of_pieces() -> None:
 def test_a_percentile_is_a_value() -> None:
     assert noise.percentile([3, 1, 2], 99) == 3
     assert noise.percentile(range(100), 50) == 50
+
+
+def test_whoever_wants_to_run_is_seen_at_once() -> None:
+    """Not a minute later, as in the load average."""
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        while procfs.runnable() < 3:
+            time.sleep(0.001)
+        assert noise.read(None).load >= 1 / (os.cpu_count() or 1)
+    finally:
+        for one in spinning:
+            one.kill()
+            one.wait()
 
 
 def test_a_reading_of_this_machine_leaves_its_cores_alone() -> None:

@@ -122,6 +122,20 @@ def test_the_interval_by_hand() -> None:
 # ---- unpaired: Welch
 
 
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ([7.0, 7.0], 7.0, 7.0),
+        ([0.0, 2.0, 1.0], 0.0, 2.0),
+        ([1.0, math.e], math.exp(0.5 - 12.7062 * 0.5), math.exp(0.5 + 12.7062 * 0.5)),
+    ],
+)
+def test_the_bounds_of_a_mean(values: list[float], low: float, high: float) -> None:
+    """Two logarithms of 0 and 1 have a standard error of a half; t with one degree of freedom is 12.7062."""
+    assert list(stats.bounds(values)) == pytest.approx([low, high], rel=1e-4)
+    assert stats.bounds(values[:1]) == (None, None)
+
+
 def test_welch_by_hand() -> None:
     a, b = [math.exp(value) for value in (0.1, 0.2, 0.3)], [math.exp(value) for value in (0.0, 0.4, 0.5, 0.7)]
     variances = 0.01 / 3, 0.26 / 3 / 4

@@ -37,6 +37,22 @@ def test_a_slot_may_be_changed_while_it_is_served() -> None:
     assert list(wheel) == []
 
 
+def test_who_is_served_ahead_is_passed_by_once() -> None:
+    wheel: Wheel[str] = Wheel(6)
+    slots = {name: wheel.add(name) for name in "abcdef"}
+    wheel.turn()
+    first, second = wheel.soon(2)
+    assert wheel.soon(0) == set()
+    wheel.served(first)
+    assert wheel.soon(2) == {second}
+    assert sorted([*wheel.turn(), *wheel.turn()]) == [second]
+    assert first in [name for _ in range(6) for name in wheel.turn()], "a round later it is due again"
+    (gone,) = wheel.soon(1)
+    wheel.served(gone)
+    wheel.remove(gone, slots[gone])
+    assert not wheel._ahead and wheel.soon(1) == set()
+
+
 def test_ticks_come_every_period_until_stopped() -> None:
     async def run() -> list[float]:
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from bench.statistics import stats
 
 INSTRUMENTS = ("bench", "crosscheck")
 AWAKE = ("bench awake", "crosscheck awake")  # the same two as receivers that never sleep between two messages
+FORMS = (INSTRUMENTS, AWAKE)
 LIMITS = {"us_per_delivery": 0.10, "p50_ms": 0.15}
 NAMES = {"us_per_delivery": "CPU per delivery", "p50_ms": "median latency"}
 
@@ -80,7 +81,7 @@ def agreements(made: Sequence[Made]) -> list[Agreement]:
     """One for each figure, asleep and awake, over the pairs in which nothing was in doubt: none without such a pair."""
     return [
         Agreement(figure, value, limit, instruments)
-        for instruments in (INSTRUMENTS, AWAKE)
+        for instruments in FORMS
         for figure, limit in LIMITS.items()
         if (value := ratio(made, figure, *instruments)) is not None
     ]

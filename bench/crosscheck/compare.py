@@ -172,7 +172,7 @@ def run(plan: Plan, pairs: int, seed: int, out: Path, awake: bool = False) -> in
         0, allowed
     )  # choosing moved us to one core, and the bench that we start must choose too
     instruments: dict[str, Callable[[], Sample]] = {}
-    for (ours, theirs), form in ((INSTRUMENTS, False), (AWAKE, True))[: 2 if awake else 1]:
+    for (ours, theirs), form in ((INSTRUMENTS, False), (AWAKE, True))[: 1 + awake]:
         instruments[ours] = partial(by_bench, plan, seed, form)
         instruments[theirs] = partial(by_crosscheck, plan, pinned, form)
     made: list[Made] = []

@@ -1,9 +1,10 @@
 """The noise gate: how steady this machine is, on each core that matters, before and after the measurements.
 
-Four things are looked at: how evenly a fixed piece of work runs, whether something else ran meanwhile, how late short
-sleeps end, and what the hypervisor took. None needs privileges. Work that runs unevenly while nothing else ran is the
-core's own doing: its clock, or a neighbour on the same physical core, which a virtual machine cannot see or stop.
-The judgement is pure; taking the readings takes about a second a core.
+Five things are looked at: how evenly a fixed piece of work runs, whether something else ran meanwhile, how late short
+sleeps end, what the hypervisor took, and how many others want to run (the load average is of the minute before). None
+needs privileges. Work that runs unevenly while nothing else ran is the core's own doing: its clock, or a neighbour on
+the same physical core, which a virtual machine cannot see or stop. The judgement is pure; taking the readings takes
+about a second a core.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PREEMPTED = Limits(0.03, 0.15)  # of the time of the work
 SPIN_COV = Limits(0.10, 0.35)  # of the work done in successive hundredths of a second
 JITTER_P99_US = Limits(1000.0, 20_000.0)
 STEAL = Limits(0.01, 0.05)
-LOAD = Limits(0.5, 1.0)  # runnable processes per core, ours left out
+LOAD = Limits(0.5, 1.0)  # processes per core that want to run, this one left out
 
 
 class Reading(NamedTuple):
@@ -45,6 +46,7 @@ class Reading(NamedTuple):
     preempted: float
     jitter_p99_us: float
     steal_share: float
+    load: float  # of the whole machine
 
 
 class Noise(NamedTuple):
@@ -65,11 +67,10 @@ class Noise(NamedTuple):
 
 def gate(cores: Iterable[int | None]) -> Noise:
     """Take readings on each core, one after the other; about a second for each."""
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return judge([read(core) for core in dict.fromkeys(cores)], load)
+    return judge([read(core) for core in dict.fromkeys(cores)])
 
 
-def judge(readings: Sequence[Reading], load: float) -> Noise:
+def judge(readings: Sequence[Reading]) -> Noise:
     """The verdict over all cores: `quiet`, `noisy` or `void`, with what to do about it."""
     worst = Reading(*(max(column) for column in zip(*readings, strict=True)))
     found = [
@@ -85,11 +86,11 @@ def judge(readings: Sequence[Reading], load: float) -> Noise:
             STEAL,
             "the hypervisor takes {:.1%} of the time: a neighbour on the same machine",
         ),
-        (load, LOAD, "{:.2f} processes per core want to run: stop what you can"),
+        (worst.load, LOAD, "{:.2f} processes per core want to run: stop what you can"),
     ]
     reasons = tuple(words.format(value) for value, limits, words in found if value > limits.noisy)
     void = any(value > limits.void for value, limits, _ in found)
-    return Noise("void" if void else "noisy" if reasons else "quiet", *worst, load, reasons)
+    return Noise("void" if void else "noisy" if reasons else "quiet", *worst, reasons)
 
 
 def read(core: int | None) -> Reading:
@@ -100,10 +101,11 @@ def read(core: int | None) -> Reading:
         spins = _spins()
         worked = time.thread_time_ns() - worked
         preempted = max(0.0, 1 - worked / (time.monotonic_ns() - started))
-        naps = _naps()
+        naps, others = _naps()
         stolen = procfs.core_time(core or 0).since(before).steal_ns
         share = stolen / (time.monotonic_ns() - started)
-        return Reading(evenness(spins), preempted, percentile(naps, 99) / 1000, share)
+        load = stats.mean(others) / (os.cpu_count() or 1)
+        return Reading(evenness(spins), preempted, percentile(naps, 99) / 1000, share, load)
 
 
 def evenness(spins: Sequence[int]) -> float:
@@ -135,13 +137,15 @@ def _spins() -> array[int]:
     return times
 
 
-def _naps() -> array[int]:
-    late = array("q")
+def _naps() -> tuple[array[int], array[int]]:
+    """How late each ended, in ns, and how many others wanted to run then."""
+    late, others = array("q"), array("q")
     for _ in range(NAPS):
         due = time.monotonic_ns() + int(NAP_SECONDS * 1e9)
         time.sleep(NAP_SECONDS)
         late.append(time.monotonic_ns() - due)
-    return late
+        others.append(max(0, procfs.runnable() - 1))
+    return late, others
 
 
 @contextmanager

@@ -141,6 +141,11 @@ def kernel_memory() -> KernelMemory:
     return KernelMemory(int(pages[1]) * PAGE_KB if pages else 0, slab)
 
 
+def runnable() -> int:
+    """How many processes of the machine run or want to, this one among them (proc_loadavg(5), fourth field)."""
+    return int(_text(Path("/proc/loadavg")).split()[3].partition("/")[0])
+
+
 def core_time(core: int) -> CoreTime:
     """What `core` did since boot."""
     for row in _text(Path("/proc/stat")).splitlines():

@@ -86,6 +86,18 @@ def deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
 
 
+def bounds(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """The interval that belongs to the mean of some runs: the t interval of their logarithms, so that nothing above 0
+    is bounded by less than 0. Values of which one is not above 0 are bounded by the least and the greatest; a single
+    one has no interval."""
+    if len(values) < 2:
+        return None, None
+    if min(values) == max(values) or min(values) <= 0:
+        return min(values), max(values)
+    spread = paired_ratio(values, [1.0] * len(values))
+    return spread.low, spread.high
+
+
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     """How many times `theirs` `ours` is, pair by pair: the t interval of the log ratios.
 

@@ -18,10 +18,11 @@ from typing import Protocol
 from .heartbeat import SLICES, Timer, Wheel
 from .hub import Hub
 from .settings import Settings
-from .subscription import Session
+from .subscription import Group, Session, Subscription
 from .telemetry import Telemetry
 from .types import Transport, Verdict
 
+EARLY = 6  # a ping may go along with an update for the last such part of its interval: a write less
 SWEEP_SECONDS = 0.5  # how often the stuck are looked at
 LAST_WORDS_SECONDS = 5.0  # for the goodbyes to arrive and be answered, within DRAIN_SECONDS
 GOODBYES_PER_SECOND = (
@@ -36,6 +37,9 @@ class Member(Session, Protocol):
 
     def beat(self) -> None:
         """Time for a heartbeat."""
+
+    def heartbeat(self) -> bytes:
+        """What `beat` writes."""
 
     def goodbye(self, reason: str, retry_ms: int) -> None:
         """Say the last word, then end cleanly."""
@@ -58,12 +62,14 @@ class Audience:
         self._addresses: Counter[str] = Counter()
         self._address_of: dict[Member, str] = {}
         self._leaving: dict[Session, float] = {}
+        self._soon: set[Member] | None = set()  # whose ping may go along in this tick; None: not known yet
         self._empty = asyncio.Event()
         self._timer: Timer | None = None
         self._next_sweep = 0.0
         self.count = 0
         self.draining = False
         self.said: dict[Hashable, bytes] = {}  # heartbeats encoded in this tick, for all who get the same one
+        hub.pinged = self.pinged
 
     def start(self) -> None:
         """Start the one timer."""
@@ -105,6 +111,8 @@ class Audience:
         if client.slot < 0:
             return
         self._wheels[client.transport].remove(client, client.slot)
+        if self._soon:
+            self._soon.discard(client)
         client.slot = -1
         self.count -= 1
         self._open[client.transport].dec()
@@ -140,6 +148,7 @@ class Audience:
     def _tick(self, late: float) -> None:
         self._telemetry.loop_lag_seconds.set(late)
         self.said.clear()
+        self._soon = None
         for wheel in self._wheels.values() if self.count else ():
             for client in wheel.turn():
                 self._attempt("audience.beat", client, client.beat)
@@ -147,6 +156,28 @@ class Audience:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(now)
+
+    def pinged(self, group: Group) -> tuple[list[Subscription], bytes]:
+        """Readers of a cable group to whom a ping, due soon, is written ahead of an update now; and that ping.
+
+        A write costs what it costs however much it carries, and at an update a second every fourth is a ping. SSE's
+        heartbeats are too rare for that, and name a position that an update moves.
+        """
+        wheel = self._wheels[Transport.CABLE]
+        if group.wire.transport is not Transport.CABLE:
+            return [], b""
+        if self._soon is None:
+            self._soon = wheel.soon(wheel.steps // EARLY)
+        along = {
+            client: subscription
+            for client in self._soon
+            for subscription in client.subscriptions()
+            if subscription.group is group
+        }
+        for client in along:
+            wheel.served(client)
+        self._soon -= along.keys()
+        return list(along.values()), next(iter(along)).heartbeat() if along else b""
 
     def _attempt(self, what: str, client: Member, say: Callable[[], None]) -> None:
         """One broken connection must not cost the others their heartbeat or their goodbye."""

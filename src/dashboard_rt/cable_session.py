@@ -233,16 +233,14 @@ class CableSession(Client):
 
     # ---- what the audience calls
 
-    def beat(self) -> None:
-        """The ping; a client with a full buffer has enough to read."""
-        if self.paused or self.going:
-            return
+    def heartbeat(self) -> bytes:
+        """The ping."""
         said = self.audience.said
         ping = said.get(self._raw)
         if ping is None:
             text = frames.cable_ping(self.audience.unix_seconds())
             ping = said[self._raw] = frames.cable_frame(text, self._raw)
-        self.sink.write(ping)
+        return ping
 
     def goodbye(self, reason: str, retry_ms: int) -> None:
         """`disconnect`, then a close frame. Said once: nothing may follow a close frame (RFC 6455 §5.5.1)."""

@@ -86,9 +86,16 @@ class Client(ABC):
     def caught_up(self, subscription: Subscription) -> None:
         """It has become current."""
 
-    @abstractmethod
     def beat(self) -> None:
-        """Time for a heartbeat."""
+        """Time for a heartbeat; a client with a full buffer has enough to read."""
+        if self.paused or self.going:
+            return
+        if chunk := self.heartbeat():
+            self.sink.write(chunk)
+
+    @abstractmethod
+    def heartbeat(self) -> bytes:
+        """The bytes of a heartbeat now; none before a verdict was told."""
 
     @abstractmethod
     def goodbye(self, reason: str, retry_ms: int) -> None:

@@ -16,13 +16,17 @@ Beats = TypeVar("Beats")
 
 
 class Wheel(Generic[Beats]):
-    """Clients in slots; each turn of the timer serves one slot, each client once per interval."""
+    """Clients in slots; each turn of the timer serves one slot, each client once per interval.
 
-    __slots__ = ("_at", "_next", "_slots", "steps")
+    Whoever has something written to it anyway may be served a little ahead, and its turn then passes it by.
+    """
+
+    __slots__ = ("_ahead", "_at", "_next", "_slots", "steps")
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self._slots: list[set[Beats]] = [set() for _ in range(steps)]
+        self._ahead: set[Beats] = set()
         self._at = 0
         self._next = 0
 
@@ -35,6 +39,7 @@ class Wheel(Generic[Beats]):
     def remove(self, client: Beats, slot: int) -> None:
         """Let a client go."""
         self._slots[slot].discard(client)
+        self._ahead.discard(client)
 
     def __iter__(self) -> Iterator[Beats]:
         for slot in self._slots:
@@ -43,7 +48,19 @@ class Wheel(Generic[Beats]):
     def turn(self) -> list[Beats]:
         """Go on to the next slot; whoever sits there is due."""
         self._at = (self._at + 1) % self.steps
-        return list(self._slots[self._at])
+        slot = self._slots[self._at]
+        due = list(slot - self._ahead)
+        self._ahead -= slot
+        return due
+
+    def soon(self, turns: int) -> set[Beats]:
+        """Whoever is due within so many turns and was not served ahead."""
+        slots = (self._slots[(self._at + turn) % self.steps] for turn in range(1, turns + 1))
+        return set[Beats]().union(*slots) - self._ahead
+
+    def served(self, client: Beats) -> None:
+        """One of those was served now."""
+        self._ahead.add(client)
 
 
 def next_tick(now: float, period: float) -> float:

@@ -20,7 +20,7 @@ from .frames import pieces
 from .judge import Judge
 from .settings import Settings
 from .standing import Standing
-from .subscription import ENDED, NO_LONGER, Group, Session, Sink, Subscription, Topic
+from .subscription import ENDED, NO_LONGER, Group, Prefixed, Session, Sink, Subscription, Topic
 from .telemetry import Telemetry
 from .types import Position, Transport, Update, Verdict
 
@@ -43,6 +43,7 @@ class Hub:
         self.topics: dict[str, Topic] = {}
         self.stuck: dict[Session, tuple[float, int]] = {}  # since when, with how much in the buffer
         self.refresh: Callable[[], Awaitable[None]] | None = None  # the Follower's look at the log
+        self.pinged: Callable[[Group], tuple[Sequence[Subscription], bytes]] = lambda group: ((), b"")
         self._delivered = {t: telemetry.deliveries.labels(t) for t in Transport}
         self._bytes = {t: telemetry.bytes_sent.labels(t) for t in Transport}
         self._lagging = {t: telemetry.lagging.labels(t) for t in Transport}
@@ -80,6 +81,10 @@ class Hub:
 
     def _write_to_all(self, group: Group, chunk: bytes, count: int) -> None:
         self._delivering = True  # pause_writing may come from inside write()
+        readers, ping = self.pinged(group)  # the audience's: their ping rides with this chunk
+        sinks = {reader: group.members[reader] for reader in readers}
+        # In their places: clients that came one behind the other lie in memory so, and are read faster in that order.
+        group.members.update({reader: Prefixed(sink, ping) for reader, sink in sinks.items()})
         broken: list[Sink] = []
         for sink in group.members.values():  # and not the subscriptions: touching a thousand of them costs
             try:
@@ -87,6 +92,7 @@ class Hub:
             except Exception as error:  # noqa: BLE001  one broken connection must not cost the others theirs
                 self._telemetry.swallow("hub.write", error)
                 broken.append(sink)
+        group.members.update(sinks)
         self._delivering = False
         transport, written = group.wire.transport, len(group.members) - len(broken)
         self._delivered[transport].inc(count * written)

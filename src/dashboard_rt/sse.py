@@ -100,11 +100,11 @@ class SseClient(Client):
 
     # ---- what the audience calls
 
-    def beat(self) -> None:
-        """A heartbeat with the position; a client with a full buffer has enough to read."""
+    def heartbeat(self) -> bytes:
+        """The event, with the position."""
         subscription = self._subscription
-        if subscription is None or self.paused or not subscription.standing:
-            return
+        if subscription is None or not subscription.standing:
+            return b""
         said, shared = self.audience.said, subscription.group or subscription
         chunk = said.get(shared)
         if chunk is None:
@@ -112,7 +112,7 @@ class SseClient(Client):
             chunk = said[shared] = self._wire.wrap(
                 frames.sse_heartbeat(self.audience.heartbeat_time(), position)
             )
-        self.sink.write(chunk)
+        return chunk
 
     def goodbye(self, reason: str, retry_ms: int) -> None:
         """The last event, then a clean end. Said once."""

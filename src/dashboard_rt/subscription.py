@@ -30,6 +30,32 @@ class Sink(Protocol):
         """Bytes that the peer has not taken yet."""
 
 
+class Prefixed:
+    """A sink for one write, which leaves behind other words."""
+
+    __slots__ = ("_sink", "_words")
+
+    def __init__(self, sink: Sink, words: bytes) -> None:
+        self._sink = sink
+        self._words = words
+
+    def write(self, data: bytes) -> None:
+        """Both as one write."""
+        self._sink.write(self._words + data)
+
+    def close(self) -> None:
+        """Its sink's."""
+        self._sink.close()
+
+    def abort(self) -> None:
+        """Its sink's."""
+        self._sink.abort()
+
+    def get_write_buffer_size(self) -> int:
+        """Its sink's."""
+        return self._sink.get_write_buffer_size()
+
+
 class Session(Protocol):
     """One connected client, called at its moments; what it says then is its transport's business."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -80,9 +79,8 @@ def slope(row: str, runs: Sequence[Run]) -> Slope | None:
     if len(lines) == 1:
         return Slope(row, lines[0], "from the points of one run")
     slopes = [line.slope for line in lines]
-    middle = stats.mean(slopes)
-    half = stats.t975(len(slopes) - 1) * stats.deviation(slopes) / math.sqrt(len(slopes))
-    whole = Line(middle, stats.mean([line.intercept for line in lines]), middle - half, middle + half)
+    low, high = stats.bounds(slopes)
+    whole = Line(stats.mean(slopes), stats.mean([line.intercept for line in lines]), low, high)
     return Slope(row, whole, f"mean of {len(lines)} runs")
 
 
