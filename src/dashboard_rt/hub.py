@@ -80,12 +80,12 @@ class Hub:
             self._cursors.read_on(reader)
 
     def _write_to_all(self, group: Group, chunk: bytes, count: int) -> None:
-        self._delivering = True  # pause_writing may come from inside write()
         readers, ping = self.pinged(group)  # the audience's: their ping rides with this chunk
         sinks = {reader: group.members[reader] for reader in readers}
         # In their places: clients that came one behind the other lie in memory so, and are read faster in that order.
         group.members.update({reader: Prefixed(sink, ping) for reader, sink in sinks.items()})
         broken: list[Sink] = []
+        self._delivering = True  # pause_writing may come from inside write()
         for sink in group.members.values():  # and not the subscriptions: touching a thousand of them costs
             try:
                 sink.write(chunk)

@@ -126,7 +126,9 @@ class Settings:
     cable_ping: Annotated[
         float,
         Variable(
-            "3", v.seconds(0.05, 5), "Seconds between cable pings; stock clients give up after 6 without."
+            "3",
+            v.seconds(0.05, 5),
+            "Seconds between cable pings, give or take a sixth; stock clients give up after 6 without.",
         ),
     ]
     drain_seconds: Annotated[
