@@ -3,16 +3,21 @@
 PY := .venv/bin/python
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 run: .venv/run  ## the dashboard on http://127.0.0.1:3000
 	@exec $(PY) -m dashboard_rt serve
 
-test: .venv/dev  ## every test, with real servers, clients and browsers
+test: .venv/dev  ## the unit tests and one pass with real servers, clients and browsers: at most 4 minutes
 	@scripts/setup-services
 	@scripts/setup-node
-	$(PY) -m pytest -n 2 --dist loadfile -m "not alone"
-	$(PY) -m pytest -m alone
+	$(PY) -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: .venv/dev  ## the rest: fuzzing, durability, the second instrument, plain ASGI, whole measurements
+	@scripts/setup-services
+	@scripts/setup-node
+	$(PY) -m pytest -n 2 --dist worksteal -m "slow and not alone"
+	$(PY) -m pytest -m "slow and alone"
 
 check: .venv/dev  ## ruff, mypy, and that our documents say what their result files say
 	$(PY) -m ruff check
@@ -33,4 +38,4 @@ bench: .venv/dev  ## about a minute: SSE and cable side by side
 .DEFAULT:
 	@echo "There is no 'make $@'. There is:" >&2; $(MAKE) -s help >&2; exit 2
 
-.PHONY: help run test check bench
+.PHONY: help run test test-slow check bench

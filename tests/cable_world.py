@@ -7,8 +7,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from dashboard_rt.cable_session import CableSession
 from dashboard_rt.settings import Settings
+from dashboard_rt.transports.cable.session import CableSession
 from dashboard_rt.types import Kind
 from tests.simulation import FakeLog, FakeTransport, Process, VirtualLoop
 
@@ -22,9 +22,9 @@ class Client:
 
     def __init__(self, world: World, ext: bool) -> None:
         self.transport = FakeTransport()
-        self.session = CableSession(world.process.audience, world.telemetry, ext=ext, raw=False)
+        self.session = CableSession(world.process.connections, world.telemetry, ext=ext, raw=False)
         self.transport.client = self.session
-        self.session.sink = self.session.link = self.transport
+        self.session.sink = self.session.socket = self.transport
         self.session.open(b"", None)
         assert self.hear() == [{"type": "welcome"}]
 
@@ -38,7 +38,7 @@ class Client:
     def say(self, command: str, identifier: str | None = STATE, **more: Any) -> list[Any]:
         """Send a command; what is answered at once."""
         about = {} if identifier is None else {"identifier": identifier}
-        self.session.received(json.dumps({"command": command, **about, **more}))
+        self.session.on_text(json.dumps({"command": command, **about, **more}))
         return self.hear()
 
 
@@ -50,7 +50,7 @@ class World:
         self.telemetry = self.process.telemetry
 
     def publish(self, stream: str, count: int) -> None:
-        self.process.follower.heard(self.log.append(stream, count))
+        self.process.follower.on_notification(self.log.append(stream, count))
 
     def connect(self, ext: bool = True) -> Client:
         return Client(self, ext)

@@ -231,6 +231,25 @@ async def gzipped(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
+class QuickServer(uvicorn.Server):
+    """uvicorn's server, which looks every 0.1 s whether it should stop and then sleeps 0.1 s: here it does not wait."""
+
+    async def main_loop(self) -> None:
+        while not self.should_exit:  # noqa: ASYNC110  another thread sets it
+            await asyncio.sleep(0.002)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0.002)
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @contextmanager
 def serving(behaviour: Behaviour | None = None) -> Iterator[Fake]:
     """Run the server until the block ends."""
@@ -243,7 +262,7 @@ def serving(behaviour: Behaviour | None = None) -> Iterator[Fake]:
         ws_per_message_deflate=fake.behaviour.deflate,
         timeout_graceful_shutdown=0,
     )
-    server = uvicorn.Server(config)
+    server = QuickServer(config)
     thread = threading.Thread(target=server.run, args=([fake.socket],))
     thread.start()
     try:

@@ -9,17 +9,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import uvloop
+from starlette.middleware.exceptions import ExceptionMiddleware
 from uvicorn import Config
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from dashboard_rt.audience import Audience
-from dashboard_rt.cable import CableEndpoint
-from dashboard_rt.handover import HttpProtocol, WebSocketProtocol
-from dashboard_rt.serving import SEND_BUFFER
+from dashboard_rt.http.responses import exception_handlers
+from dashboard_rt.hub.connections import Connections
+from dashboard_rt.server.handover import HttpProtocol, WebSocketProtocol
+from dashboard_rt.server.serve import SEND_BUFFER
 from dashboard_rt.settings import Settings
-from dashboard_rt.sse import StreamEndpoint
+from dashboard_rt.transports.cable.endpoint import CableEndpoint
+from dashboard_rt.transports.sse import SseEndpoint
 from dashboard_rt.types import Kind
 from tests.simulation import FakeLog, Process
 
@@ -35,12 +37,13 @@ class World:
         self.settings = Settings.read({"STREAMS": "dashboard_updates:state,events:log", "SEND_TIMEOUT": "10"})
         self.log = FakeLog({"dashboard_updates": Kind.STATE, "events": Kind.LOG})
         self.process = Process(self.log, self.settings)
-        self.audience: Audience = self.process.audience
+        self.connections: Connections = self.process.connections
         telemetry = self.process.telemetry
         self.routes: dict[str, App] = {
-            "/dashboard/stream": StreamEndpoint(self.audience, self.settings, telemetry),
-            "/cable": CableEndpoint(self.audience, self.settings, telemetry),
+            "/dashboard/stream": SseEndpoint(self.connections, self.settings, telemetry),
+            "/cable": CableEndpoint(self.connections, self.settings, telemetry),
         }
+        self._handled = ExceptionMiddleware(self._dispatch, handlers=dict(exception_handlers))
         self.scopes: list[Any] = []
         self.state = ServerState()
         self.faults: list[Any] = []
@@ -49,10 +52,13 @@ class World:
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         self.scopes.append(scope)
+        await self._handled(scope, receive, send)
+
+    async def _dispatch(self, scope: Any, receive: Any, send: Any) -> None:
         await self.routes.get(scope["path"], not_found)(scope, receive, send)
 
     def publish(self, stream: str, count: int) -> None:
-        self.process.follower.heard(self.log.append(stream, count))
+        self.process.follower.on_notification(self.log.append(stream, count))
 
     async def connect(self) -> Peer:
         peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port))

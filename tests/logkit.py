@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from dashboard_rt.db import Database
-from dashboard_rt.eventlog import EventLog
+from dashboard_rt.eventlog.log import EventLog
+from dashboard_rt.eventlog.sqlite import SqliteDatabase
 from dashboard_rt.types import Append, Kind, Update
 
 STREAMS: Mapping[str, Kind] = {"a": Kind.LOG, "b": Kind.STATE}
@@ -17,7 +17,7 @@ STREAMS: Mapping[str, Kind] = {"a": Kind.LOG, "b": Kind.STATE}
 class Opened(NamedTuple):
     """A log and its database."""
 
-    db: Database
+    db: SqliteDatabase
     log: EventLog
 
 
@@ -29,7 +29,7 @@ def url(directory: Path) -> str:
 @asynccontextmanager
 async def opened(directory: Path, streams: Mapping[str, Kind] = STREAMS) -> AsyncIterator[Opened]:
     """A log of its own connections, as another process would have."""
-    db = Database(url(directory))
+    db = SqliteDatabase(url(directory))
     await db.connect()
     try:
         log = EventLog(db, streams)

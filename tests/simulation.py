@@ -1,7 +1,7 @@
-"""A simulated world for the live side: a log and a bell that are told what to do, clients that read when told to.
+"""A simulated process: a log that is told what to do, clients that read when told to.
 
 No sockets, no threads, no waiting: `VirtualLoop` jumps to the next timer. What is real is everything between the
-log and the transport: Hub, Follower, Audience, SseClient, CableSession.
+log and the socket: Hub, Follower, Connections, SseConnection, CableSession.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
-from collections.abc import Sequence
 from typing import Any
 
-from dashboard_rt.audience import Audience
-from dashboard_rt.cable_session import CableSession
 from dashboard_rt.errors import LogUnavailable
-from dashboard_rt.follower import Follower
-from dashboard_rt.frames import SSE_IDENTITY
-from dashboard_rt.hub import Hub
+from dashboard_rt.eventlog.log import EventLog
+from dashboard_rt.hub.connections import Connections
+from dashboard_rt.hub.follower import Follower
+from dashboard_rt.hub.hub import Hub
 from dashboard_rt.settings import Settings
-from dashboard_rt.sse import Request, SseClient
 from dashboard_rt.telemetry import Telemetry
-from dashboard_rt.types import Bounds, Kind, LogState, Position, Ring, Update
+from dashboard_rt.transports.cable.session import CableSession
+from dashboard_rt.transports.sse import IDENTITY, SseConnection, SseRequest
+from dashboard_rt.types import Bounds, Kind, LogState, Notification, Position, Update
 
 HIGH_WATER = 400  # bytes: small, so that a few updates fill a buffer
 
@@ -48,8 +47,8 @@ class _Impatient(selectors.SelectSelector):
         return super().select(0)
 
 
-class FakeLog:
-    """The truth, in memory. `broken`: every question raises LogUnavailable."""
+class FakeLog(EventLog):
+    """A log in memory. `broken`: every question raises LogUnavailable."""
 
     def __init__(self, kinds: dict[str, Kind]) -> None:
         self.kinds = kinds
@@ -72,15 +71,15 @@ class FakeLog:
         keep = max(self.oldest[stream] - 1, len(self.texts[stream]) - count)
         del self.texts[stream][keep:], self.created[stream][keep:]
 
-    def append(self, stream: str, count: int) -> Ring:
+    def append(self, stream: str, count: int) -> Notification:  # type: ignore[override]  # shorter for tests
         """Commit; returns the ring that tells of it."""
         first = len(self.texts[stream]) + 1
         texts = [json.dumps({"n": n, "pad": "x" * (n % 50)}) for n in range(first, first + count)]
         self.texts[stream] += texts
         self.created[stream] += [self.seconds] * count
-        return Ring(self.epoch, stream, first + count - 1, texts)
+        return Notification(self.epoch, stream, first + count - 1, texts)
 
-    def trim(self, stream: str, keep: int) -> None:
+    def trim(self, stream: str, keep: int) -> None:  # type: ignore[override]  # as above
         """Give up all but the newest `keep`."""
         self.oldest[stream] = max(self.oldest[stream], len(self.texts[stream]) - keep + 1)
 
@@ -100,9 +99,9 @@ class FakeLog:
             {n: Bounds(self.kinds[n], self.oldest[n], len(self.texts[n])) for n in self.kinds},
         )
 
-    async def after(self, stream: str, cursor: int, limit: int) -> Sequence[Update]:
+    async def after(self, stream: str, id: int, limit: int) -> list[Update]:
         self._check()
-        first = max(cursor + 1, self.oldest[stream])
+        first = max(id + 1, self.oldest[stream])
         found = [
             Update(stream, n, self.texts[stream][n - 1])
             for n in range(first, min(len(self.texts[stream]), first + limit - 1) + 1)
@@ -121,7 +120,7 @@ class FakeLog:
         last = len(self.texts[stream])
         return cursor if cursor >= self.oldest[stream] - 1 and last - cursor <= limit else None
 
-    def stirred(self) -> bool:
+    def may_have_changed(self) -> bool:
         return True
 
     async def changed(self) -> bool:
@@ -156,7 +155,7 @@ class FakeTransport:
         """As a transport, and with a code as a cable client's link."""
         self.closed = True
         if code is not None:
-            self.client.ending()
+            self.client.on_closing()
 
     def abort(self) -> None:
         self.closed = self.aborted = True
@@ -177,15 +176,15 @@ class Process:
     """One web process on the shared log."""
 
     def __init__(self, log: FakeLog, settings: Settings) -> None:
-        self.telemetry = Telemetry()
-        self.hub = Hub(log, settings, self.telemetry)
-        self.follower = Follower(log, self.hub, settings, self.telemetry)
-        self.audience = Audience(self.hub, settings, self.telemetry)
+        self.telemetry = Telemetry(("sse", "cable"))
+        self.follower = Follower(log, settings, self.telemetry)
+        self.hub = Hub(log, self.follower.refresh, settings, self.telemetry)
+        heartbeats = {"sse": settings.sse_heartbeat, "cable": settings.cable_ping}
+        self.connections = Connections(self.hub, heartbeats, settings, self.telemetry)
 
     async def start(self) -> None:
-        """Load the Tails; the follower's own loop stays off, its looks are told."""
-        state = await self.follower._log.state()
-        self.hub.renew(state.epoch, await self.follower._load(state))
+        """Load the Tails; the follower's own loop stays off, `refresh` is called by the test."""
+        await self.follower.load(self.hub)
 
 
 class Reader:
@@ -200,7 +199,7 @@ class Reader:
         self.position: Position | None = None
         self.expected: int | None = None  # the id before the next update
         self.transport: FakeTransport | None = None
-        self.client: SseClient | CableSession | None = None
+        self.client: SseConnection | CableSession | None = None
         self.rest = b""
         self.verdicts: list[str] = []
         self.seen: list[int] = []
@@ -217,20 +216,20 @@ class Reader:
         self.transport = FakeTransport()
         self.rest, self.told_to_go, self.expected = b"", False, None
         if wire == "sse":
-            sse = SseClient(process.audience, SSE_IDENTITY)
+            sse = SseConnection(process.connections, IDENTITY)
             self.client = self.transport.client = sse
             sse.sink = self.transport
-            sse.open(b"", Request(self.stream, self.asked), None)
+            sse.open(b"", SseRequest(self.stream, self.asked), None)
         else:
-            cable = CableSession(process.audience, process.telemetry, ext=wire == "ext", raw=False)
+            cable = CableSession(process.connections, process.telemetry, ext=wire == "ext", raw=False)
             self.client = self.transport.client = cable
-            cable.sink = cable.link = self.transport
+            cable.sink = cable.socket = self.transport
             cable.open(b"", None)
             identifier = json.dumps({"channel": "DashboardUpdatesChannel", "stream": self.stream})
             command = {"command": "subscribe", "identifier": identifier}
             if self.asked is not None:
                 command["last_event_id"] = str(self.asked)
-            cable.received(json.dumps(command))
+            cable.on_text(json.dumps(command))
 
     def drop(self) -> None:
         """The connection breaks; what was not read is lost."""
@@ -243,10 +242,10 @@ class Reader:
         if self.transport is None:
             return
         self.rest += self.transport.read(most)
-        separator = b"\n\n" if isinstance(self.client, SseClient) else b"\n"
+        separator = b"\n\n" if isinstance(self.client, SseConnection) else b"\n"
         *events, self.rest = self.rest.split(separator)
         for event in events:
-            if isinstance(self.client, SseClient):
+            if isinstance(self.client, SseConnection):
                 self._take_sse(event.decode())
             else:
                 self._take_cable(json.loads(event))

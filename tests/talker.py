@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dashboard_rt.cable_session import CableSession
+from dashboard_rt.transports.cable.session import CableSession
 from dashboard_rt.types import Kind, Position
 from tests.simulation import FakeLog, FakeTransport, Process
 
@@ -51,8 +51,8 @@ class Talker:
         """Come (back); nothing is subscribed yet."""
         self.drop()
         self.log, self.transport, self.rest = log, FakeTransport(), b""
-        self.session = CableSession(process.audience, process.telemetry, ext=True, raw=False)
-        self.session.sink = self.session.link = self.transport
+        self.session = CableSession(process.connections, process.telemetry, ext=True, raw=False)
+        self.session.sink = self.session.socket = self.transport
         self.transport.client = self.session
         self.session.open(b"", None)
         for record in self.records:
@@ -65,12 +65,12 @@ class Talker:
 
     def _say(self, **command: Any) -> None:
         # A real link holds back what comes while the buffer is full, and drops what comes behind a close frame.
-        if self.session is not None and not self.session.paused and not self.session.going:
-            self.session.received(json.dumps(command))
+        if self.session is not None and not self.session.paused and not self.session.closing:
+            self.session.on_text(json.dumps(command))
 
     @property
     def may_speak(self) -> bool:
-        return self.session is not None and not self.session.paused and not self.session.going
+        return self.session is not None and not self.session.paused and not self.session.closing
 
     # ---- what it says
 

@@ -13,22 +13,21 @@ import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from dashboard_rt.app import Parts, create_app
+from dashboard_rt.app import (
+    Parts,
+    create_app,
+    create_served_app,
+    prepare_database,
+    publishing,
+    run_worker,
+)
 from dashboard_rt.errors import BadSetting
 from dashboard_rt.settings import Settings
+from dashboard_rt.types import Bounds, Kind
 
 IDENTIFIER = '{"channel":"$pubsub","stream_name":"events"}'
 EXT = "actioncable-v1-ext-json"
 TOKEN = {"authorization": "Bearer s3cret"}
-
-
-@pytest.fixture(autouse=True)
-def collector() -> Iterator[None]:
-    """The app sets the collector for a process of its own; the tests' is set back."""
-    before = gc.get_threshold()
-    yield
-    gc.set_threshold(*before)
-    gc.unfreeze()
 
 
 @pytest.fixture
@@ -106,14 +105,14 @@ def test_cable_over_http_is_404(client: TestClient) -> None:
 
 
 def test_a_stream_runs_from_its_verdict_to_its_goodbye(client: TestClient) -> None:
-    """TestClient hands out a response when it has ended: so another thread publishes, and drains the audience."""
+    """TestClient hands out a response when it has ended: so another thread publishes, and drains the connections."""
     live = parts(client)
     first = publish(client, 1)
 
     def end() -> None:
         publish(client, 2)
         assert client.portal is not None
-        client.portal.call(live.audience.drain)
+        client.portal.call(live.connections.drain)
 
     client.portal.call(first_connection, live, threading.Thread(target=end))  # type: ignore[union-attr]
     answer = client.get("/dashboard/stream", params={"stream": "events", "last_event_id": first})
@@ -124,18 +123,18 @@ def test_a_stream_runs_from_its_verdict_to_its_goodbye(client: TestClient) -> No
         {"n": 2}
     ]
     assert (blocks[-1]["event"], json.loads(blocks[-1]["data"])["reason"]) == ("goodbye", "server_restart")
-    assert live.audience.count == 0
+    assert live.connections.count == 0
 
 
 async def first_connection(live: Parts, then: threading.Thread) -> None:
     """Start a thread when the first client has come in."""
-    admit = live.audience.admit
+    add = live.connections.add
 
-    def admitted(*args: Any) -> None:
-        admit(*args)
+    def added(*args: Any) -> None:
+        add(*args)
         then.start()
 
-    live.audience.admit = admitted  # type: ignore[assignment, method-assign]
+    live.connections.add = added  # type: ignore[assignment, method-assign]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +159,7 @@ def test_everything_stops_in_order_and_starts_again_on_the_same_database(setting
         with client.websocket_connect("/cable") as websocket:
             hear(websocket, "welcome")
             assert client.portal is not None
-            client.portal.call(parts(client).audience.drain)
+            client.portal.call(parts(client).connections.drain)
             told = hear(websocket, "disconnect")
             assert (told["reason"], told["reconnect"]) == ("server_restart", True)
             with pytest.raises(WebSocketDisconnect) as closed:
@@ -180,10 +179,61 @@ def test_several_apps_in_one_process_do_not_mix(tmp_path: Path) -> None:
     ]
     with TestClient(apps[0]) as one, TestClient(apps[1]) as two, one.websocket_connect("/cable") as websocket:
         hear(websocket, "welcome")
-        assert (parts(one).audience.count, parts(two).audience.count) == (1, 0)
+        assert (parts(one).connections.count, parts(two).connections.count) == (1, 0)
+
+
+def test_an_embedded_app_leaves_the_garbage_collector_alone(client: TestClient) -> None:
+    assert gc.get_threshold() != (20_000, 50, 100)
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_process_of_its_own_sets_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/served.db")
+    before = gc.get_threshold()
+    try:
+        create_served_app()
+        assert gc.get_threshold() == (20_000, 50, 100)
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def test_the_environment_is_read_where_no_settings_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "nonsense")
     with pytest.raises(BadSetting, match="PORT"):
         create_app()
+
+
+# ---- the parts that publish without serving (the process itself is in test_main.py)
+
+
+def publish_settings(folder: Path, **environ: str) -> Settings:
+    return Settings.read({"DATABASE_URL": f"sqlite:///{folder}/worker.db", **environ})
+
+
+@pytest.mark.anyio
+async def test_published_is_in_the_log_afterwards(tmp_path: Path) -> None:
+    asked = publish_settings(tmp_path)
+    await prepare_database(asked)
+    async with publishing(asked) as parts:
+        receipt = await parts.publisher.publish("dashboard_updates", ["1", "2"])
+    async with publishing(asked) as parts:
+        epoch, streams = await parts.log.state()
+    assert receipt.position == (epoch, 2)
+    assert streams == {"dashboard_updates": Bounds(Kind.STATE, 1, 2)}
+
+
+@pytest.mark.anyio
+async def test_what_is_open_is_closed_when_the_start_fails(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="DATABASE_URL"):
+        async with publishing(publish_settings(tmp_path / "missing")):
+            pass
+
+
+@pytest.mark.anyio
+async def test_nothing_to_publish_to(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="STREAMS must list dashboard_updates"):
+        await run_worker(publish_settings(tmp_path, STREAMS="events:log", JOBS="off"))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from dashboard_rt import commands, frames
 from dashboard_rt.app import create_app
 from dashboard_rt.settings import Settings, described
+from dashboard_rt.transports.cable import commands, frames
 from dashboard_rt.types import Verdict
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

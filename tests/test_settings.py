@@ -1,4 +1,4 @@
-"""Settings: defaults, cross-checks, secrets, and that docs/settings.md tells the truth."""
+"""settings: defaults, cross-checks, secrets, and that docs/settings.md says the same as the code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from dashboard_rt.env import Derived, Variable
 from dashboard_rt.errors import BadSetting
 from dashboard_rt.settings import DASHBOARD_STREAM, Settings, described
 from dashboard_rt.types import Kind
-from dashboard_rt.variables import Derived, Variable
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 
@@ -67,18 +67,18 @@ def test_secrets_are_masked() -> None:
     settings = Settings.read({"PUBLISH_TOKEN": "hunter2"})
     assert settings.publish_token == "hunter2"
     assert "hunter2" not in repr(settings)
-    assert settings.shown()["PUBLISH_TOKEN"] == "***"
+    assert settings.masked()["PUBLISH_TOKEN"] == "***"
 
 
-def test_shown_fits_into_json() -> None:
-    shown = orjson.loads(orjson.dumps(Settings.read({}).shown()))
-    assert shown["STREAMS"] == {DASHBOARD_STREAM: "state"} and shown["JOBS"] == "inline"
+def test_masked_values_fit_into_json() -> None:
+    masked = orjson.loads(orjson.dumps(Settings.read({}).masked()))
+    assert masked["STREAMS"] == {DASHBOARD_STREAM: "state"} and masked["JOBS"] == "inline"
 
 
 def row(name: str, variable: Variable) -> str:
     """The row of docs/settings.md that belongs to a variable."""
-    default = variable.default.shown if isinstance(variable.default, Derived) else f"`{variable.default}`"
-    return f"| `{name}` | {default or '(none)'} | {variable.says} |"
+    default = variable.default.text if isinstance(variable.default, Derived) else f"`{variable.default}`"
+    return f"| `{name}` | {default or '(none)'} | {variable.description} |"
 
 
 @pytest.mark.parametrize(("name", "variable"), [(name, variable) for _, name, variable in described()])

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from dashboard_rt.errors import LogUnavailable
-from dashboard_rt.telemetry import Telemetry
-from dashboard_rt.types import Transport, Verdict
+from dashboard_rt.telemetry import Metric, Telemetry
+from dashboard_rt.types import Verdict
 
 
 def test_apps_do_not_share_counters() -> None:
     one, other = Telemetry(), Telemetry()
-    one.deliveries.labels(Transport.SSE).inc(3)
+    one.deliveries.labels("sse").inc(3)
     assert one.value("deliveries", transport="sse") == 3
     assert other.value("deliveries", transport="sse") == 0
 
@@ -22,7 +25,7 @@ def test_apps_do_not_share_counters() -> None:
 def test_value_reads_counters_gauges_and_histograms() -> None:
     telemetry = Telemetry()
     telemetry.published_updates.inc(2)
-    telemetry.connections.labels(Transport.CABLE).set(7)
+    telemetry.connections.labels("cable").set(7)
     telemetry.publish_seconds.observe(0.5)
     assert telemetry.value("published_updates") == 2
     assert telemetry.value("connections", transport="cable") == 7
@@ -31,10 +34,10 @@ def test_value_reads_counters_gauges_and_histograms() -> None:
 
 
 def test_rendered_with_zeros_for_what_may_come() -> None:
-    telemetry = Telemetry()
+    telemetry = Telemetry(("sse", "cable"))
     families = {family.name: family for family in text_string_to_metric_families(telemetry.render().decode())}
     opened = {tuple(s.labels.values()) for s in families["dashboard_rt_opened"].samples if "total" in s.name}
-    assert opened == {(transport, verdict) for transport in Transport for verdict in Verdict}
+    assert opened == {(transport, verdict) for transport in ("sse", "cable") for verdict in Verdict}
     assert "process_resident_memory_bytes" in families
 
 
@@ -47,3 +50,57 @@ def test_a_swallowed_error_is_counted_and_logged(caplog: pytest.LogCaptureFixtur
     expected, unexpected = caplog.records
     assert expected.getMessage() == "place: away" and not expected.exc_info
     assert unexpected.getMessage() == "place: ZeroDivisionError" and unexpected.exc_info
+
+
+# ---- one metric
+
+
+def shown(*metrics: Metric) -> list[str]:
+    registry = CollectorRegistry()
+    for metric in metrics:
+        registry.register(metric)
+    return generate_latest(registry).decode().splitlines()
+
+
+def test_a_counter_with_labels() -> None:
+    sent = Metric(CounterMetricFamily, "sent", "Sent.", ("transport",))
+    sse = sent.labels("sse")
+    sse.inc()
+    sent.labels("sse").inc(2)
+    assert sent.labels("sse") is sse
+    assert shown(sent) == [
+        "# HELP sent_total Sent.",
+        "# TYPE sent_total counter",
+        'sent_total{transport="sse"} 3.0',
+    ]
+
+
+def test_a_gauge_goes_up_and_down() -> None:
+    there = Metric(GaugeMetricFamily, "there", "There.", ("kind", "where"))
+    one = there.labels("a", "b")
+    one.set(7)
+    one.dec()
+    one.inc(0.5)
+    assert shown(there)[-1] == 'there{kind="a",where="b"} 6.5'
+
+
+def test_without_labels_it_counts_itself_and_starts_at_zero() -> None:
+    counter, gauge = (
+        Metric(CounterMetricFamily, "done", "Done."),
+        Metric(GaugeMetricFamily, "late", "Late."),
+    )
+    assert [line for line in shown(counter, gauge) if line[0] != "#"] == ["done_total 0.0", "late 0.0"]
+    counter.inc(4)
+    gauge.set(1.5)
+    assert [line for line in shown(counter, gauge) if line[0] != "#"] == ["done_total 4.0", "late 1.5"]
+
+
+def test_as_many_values_as_labels() -> None:
+    with pytest.raises(ValueError, match=r"sent has the labels \('transport',\)"):
+        Metric(CounterMetricFamily, "sent", "Sent.", ("transport",)).labels("sse", "x")
+
+
+def test_values_are_escaped() -> None:
+    odd = Metric(CounterMetricFamily, "odd", "Odd.", ("name",))
+    odd.labels('a"b\\\n').inc()
+    assert shown(odd)[-1] == r'odd_total{name="a\"b\\\n"} 1.0'

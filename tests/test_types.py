@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard_rt.types import Position, Ring
+from dashboard_rt.types import Notification, Position
 
 
 @given(st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True), st.integers(0, 10**18 - 1))
@@ -45,5 +45,5 @@ def test_an_epoch_may_hold_dashes() -> None:
 
 
 def test_a_ring_knows_the_id_of_the_first_update_that_rides_along() -> None:
-    assert Ring("e", "s", 10, ("a", "b", "c")).first_id == 8
-    assert Ring("e", "s", 10).first_id == 11
+    assert Notification("e", "s", 10, ("a", "b", "c")).first_id == 8
+    assert Notification("e", "s", 10).first_id == 11

@@ -1,4 +1,4 @@
-"""web/: what can be said of the files alone, and the tests of its modules, which run in Node."""
+"""web/: checks of the files themselves, and the tests of its modules, which run in Node (tests/js)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def page() -> Document:
     return Document((WEB / "index.html").read_text("utf-8"))
 
 
-def test_each_placeholder_stands_once_where_the_server_fills_it_in(page: Document) -> None:
+def test_each_placeholder_is_there_once_and_in_its_place(page: Document) -> None:
     text = (WEB / "index.html").read_text("utf-8")
     assert sorted(re.findall(r"\{\{\w*\}\}", text)) == ["{{page_json}}", "{{position}}"]
     position = [meta for meta in page.all("meta") if meta.attributes.get("name") == "stream-position"]
@@ -81,7 +81,7 @@ def test_nothing_is_inline(page: Document) -> None:
         assert not forbidden, f"<{element.tag}> has {forbidden}"
 
 
-def test_every_file_that_is_referred_to_exists(page: Document) -> None:
+def test_every_file_that_the_page_names_exists(page: Document) -> None:
     addresses = [element.attributes.get(name, "") for element in page.elements for name in ("src", "href")]
     files = [address for address in addresses if address and not address.startswith("#")]
     for address in files:
@@ -98,8 +98,7 @@ def test_every_import_exists(module: Path) -> None:
         assert (module.parent / target).is_file(), target
 
 
-def test_every_file_is_used(page: Document) -> None:
-    """What is not reached from the page is served to nobody: it would only rot."""
+def test_every_file_is_reached_from_the_page(page: Document) -> None:
     reached = {WEB / "index.html", WEB / "package.json"}
     found = [
         WEB / e.attributes[n].removeprefix("/static/")
@@ -121,8 +120,8 @@ def test_every_file_is_used(page: Document) -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
 def test_updates_can_only_become_text(module: Path) -> None:
-    ways_out = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|setHTML|DOMParser|srcdoc"
-    assert not re.search(ways_out, module.read_text("utf-8"))
+    markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|setHTML|DOMParser|srcdoc"
+    assert not re.search(markup, module.read_text("utf-8"))
 
 
 def test_the_style_sheet_loads_nothing() -> None:
@@ -137,11 +136,11 @@ def test_every_field_that_a_panel_writes_is_in_its_template(page: Document) -> N
     assert named | figures <= there, sorted((named | figures) - {field for field in there if field})
 
 
-def test_connection_changes_are_spoken_and_numbers_are_not(page: Document) -> None:
-    spoken = [element for element in page.elements if element.attributes.get("role") == "status"]
-    assert [element.parents.count("template") for element in spoken] == [0, 1]
+def test_connection_changes_are_announced_and_figures_are_not(page: Document) -> None:
+    announced = [element for element in page.elements if element.attributes.get("role") == "status"]
+    assert [element.parents.count("template") for element in announced] == [0, 1]
     assert not [element for element in page.elements if "aria-live" in element.attributes]
-    assert all("dl" not in element.parents for element in spoken)
+    assert all("dl" not in element.parents for element in announced)
     figures = [
         element
         for element in page.elements

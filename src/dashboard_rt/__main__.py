@@ -1,6 +1,6 @@
-"""The command line: `python -m dashboard_rt`, installed as `dashboard-rt`. Settings come by environment.
+"""The command line: `python -m dashboard_rt`, installed as `dashboard-rt`. Settings are environment variables.
 
-Exit status: 0 done, 1 it could not be done (one sentence on stderr says why), 2 it was asked for wrongly.
+Exit status: 0 done, 1 it could not be done (one sentence on stderr says why), 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ import uvloop
 
 from . import __version__
 from .errors import DashboardError
-from .logs import configure
+from .logconfig import configure
 from .settings import Settings
 
-ELSEWHERE = {"listen": "dashboard_rt.client.listen:listen", "doctor": "dashboard_rt.client.doctor:doctor"}
+CLIENT_COMMANDS = {
+    "listen": "dashboard_rt.client.listen:listen",
+    "doctor": "dashboard_rt.client.doctor:doctor",
+}
 READ_BYTES = 65536
 
 
 class Commands(click.Group):
-    """Imports the client commands when they are asked for, and turns our errors into a sentence."""
+    """Imports the client commands only when they are used, and turns our errors into one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All of them."""
-        return sorted([*super().list_commands(ctx), *ELSEWHERE])
+        return sorted([*super().list_commands(ctx), *CLIENT_COMMANDS])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command by name."""
-        if cmd_name not in ELSEWHERE:
+        if cmd_name not in CLIENT_COMMANDS:
             return super().get_command(ctx, cmd_name)
-        module, _, name = ELSEWHERE[cmd_name].partition(":")
+        module, _, name = CLIENT_COMMANDS[cmd_name].partition(":")
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what is raised on purpose ends with its own words and status 1."""
+        """Run a command. A DashboardError ends it with its own sentence and status 1."""
         try:
             return super().invoke(ctx)
         except DashboardError as error:
@@ -70,13 +71,16 @@ def serve() -> None:
     \b
     Example: PORT=8080 STREAMS=dashboard_updates:state,events:log dashboard-rt serve
     """
-    from .serving import raise_file_limit, serve  # noqa: PLC0415  the other commands do without uvicorn
-    from .worker import prepare  # noqa: PLC0415
+    # Imported here, because the other commands do without uvicorn.
+    from .app import prepare_database  # noqa: PLC0415
+    from .server.serve import raise_file_limit, serve  # noqa: PLC0415
 
-    raise_file_limit()  # before the settings: MAX_CLIENTS follows it
+    raise_file_limit()  # before the settings are read: the default of MAX_CLIENTS follows it
     settings = _settings()
     configure(settings)
-    uvloop.run(prepare(settings))  # a database that cannot be used is a sentence here, a traceback in uvicorn
+    uvloop.run(
+        prepare_database(settings)
+    )  # its failure is a sentence here, and would be a traceback in uvicorn
     sys.exit(serve(settings))
 
 
@@ -87,11 +91,11 @@ def worker() -> None:
     \b
     Example: JOBS=off dashboard-rt serve & dashboard-rt worker
     """
-    from .worker import work  # noqa: PLC0415
+    from .app import run_worker  # noqa: PLC0415
 
     settings = _settings()
     configure(settings)
-    uvloop.run(work(settings))
+    uvloop.run(run_worker(settings))
 
 
 @cli.command()
@@ -111,9 +115,9 @@ def init(new_epoch: bool) -> None:
 
 
 async def _init(settings: Settings, new_epoch: bool) -> str:
-    from .worker import writing  # noqa: PLC0415
+    from .app import publishing  # noqa: PLC0415
 
-    async with writing(settings) as parts:
+    async with publishing(settings) as parts:
         epoch = await parts.log.new_epoch() if new_epoch else (await parts.log.state()).epoch
     names = ", ".join(f"{name} ({kind})" for name, kind in settings.streams.items())
     return f"The database is ready: epoch {epoch}, streams {names}."
@@ -146,9 +150,9 @@ def _whole(json: str) -> bytes:
 
 
 def line_groups(file: int) -> Iterator[Sequence[bytes]]:
-    """The lines of a file that come together: a slow one line by line, a fast one in groups.
+    """Read the lines of a file descriptor, as many at a time as are there: a slow writer's one by one.
 
-    Reads the descriptor itself: a thread inside Python's buffered stdin keeps the interpreter from ending.
+    Not through `sys.stdin`: a thread that reads from it keeps the interpreter from ending.
     """
     rest = b""
     while chunk := os.read(file, READ_BYTES):
@@ -162,17 +166,17 @@ def line_groups(file: int) -> Iterator[Sequence[bytes]]:
 async def _publish(
     settings: Settings, stream: str, groups: Iterator[Sequence[bytes]], key: str | None
 ) -> None:
-    from .publisher import clean_json  # noqa: PLC0415
-    from .worker import writing  # noqa: PLC0415
+    from .app import publishing  # noqa: PLC0415
+    from .eventlog.publisher import clean_json  # noqa: PLC0415
 
-    async with writing(settings) as parts:
-        async for group in _fed(groups):
+    async with publishing(settings) as parts:
+        async for group in _read_ahead(groups):
             receipt = await parts.publisher.publish(stream, [clean_json(text) for text in group], key)
             click.echo(receipt.position)
 
 
-async def _fed(groups: Iterator[Sequence[bytes]]) -> AsyncIterator[Sequence[bytes]]:
-    """What a thread reads, one group ahead. A daemon, since Ctrl-C must not wait for the next line."""
+async def _read_ahead(groups: Iterator[Sequence[bytes]]) -> AsyncIterator[Sequence[bytes]]:
+    """Read groups in a thread, one ahead. It is a daemon, because Ctrl-C must not wait for the next line."""
     queue: asyncio.Queue[Sequence[bytes] | None] = asyncio.Queue(1)
     loop = asyncio.get_running_loop()
 
@@ -191,7 +195,7 @@ def _settings() -> Settings:
 
 
 def main() -> None:
-    """The entry point of the `dashboard-rt` script."""
+    """Run the `dashboard-rt` script."""
     cli(prog_name="dashboard-rt")
 
 

@@ -1,42 +1,51 @@
-"""create_app: the only place that knows all the parts, and the order in which they start and stop."""
+"""The assembly: which transports and brokers there are, what the app is made of, in which order it starts and stops.
+
+The only module that knows all the parts.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Route, WebSocketRoute
 
-from .api import routes
-from .audience import Audience
-from .broker import Broker
-from .cable import CableEndpoint
-from .dashboard import Dashboard
-from .db import Database
-from .departure import Departure
-from .eventlog import EventLog
-from .follower import Follower
-from .handover import COMPRESS
-from .hub import Hub
-from .jobs import Jobs
-from .live import Live
-from .publisher import Publisher
-from .publishing import PublishEndpoint
-from .replies import exception_handlers
-from .settings import Settings
-from .shortcut import Shortcut
-from .sse import StreamEndpoint
+from .broker.base import Broker, OnNotification
+from .broker.memory import MemoryBroker
+from .dashboard.collectors import Collectors
+from .dashboard.model import Dashboard
+from .errors import BadSetting
+from .eventlog.database import Database
+from .eventlog.log import EventLog
+from .eventlog.publisher import Publisher
+from .eventlog.sqlite import SqliteDatabase
+from .http import api, pages, publish
+from .http.responses import exception_handlers
+from .http.stats import Stats
+from .hub.connections import Connections
+from .hub.follower import Follower
+from .hub.hub import Hub
+from .server.handover import COMPRESS
+from .server.shutdown import Shutdown
+from .settings import DASHBOARD_STREAM, Settings
 from .telemetry import Telemetry
+from .transports import sse
+from .transports.cable import endpoint as cable
+from .transports.connection import Transport
+from .types import Notification
+
+TRANSPORTS: tuple[Transport, ...] = (sse.TRANSPORT, cable.TRANSPORT)
+BROKERS: Mapping[str, Callable[[Telemetry], Broker]] = {"memory": MemoryBroker}
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Everything an app is made of. `hub` is its face towards the endpoints."""
+class PublishingParts:
+    """What it takes to publish, without serving."""
 
     settings: Settings
     telemetry: Telemetry
@@ -44,90 +53,164 @@ class Parts:
     log: EventLog
     broker: Broker
     publisher: Publisher
+
+    @classmethod
+    def build(cls, settings: Settings, labels: Sequence[str] = ()) -> PublishingParts:
+        """Make the parts; nothing is opened yet. `labels` are those of the transports."""
+        telemetry = Telemetry(labels)
+        db = SqliteDatabase(settings.database_url)
+        log = EventLog(db, settings.streams)
+        broker = BROKERS[settings.broker_url.partition(":")[0]](telemetry)
+        return cls(settings, telemetry, db, log, broker, Publisher(log, broker, settings, telemetry))
+
+
+@dataclass(frozen=True)
+class Parts(PublishingParts):
+    """What the web app is made of. Embedders find it at `app.state.parts`."""
+
     follower: Follower
-    audience: Audience
-    hub: Live
+    hub: Hub
+    connections: Connections
     dashboard: Dashboard
-    jobs: Jobs
+    collectors: Collectors
+
+    @classmethod
+    def assemble(cls, settings: Settings, transports: Sequence[Transport]) -> Parts:
+        """Make the parts; nothing is opened yet."""
+        base = PublishingParts.build(settings, [transport.label for transport in transports])
+        follower = Follower(base.log, settings, base.telemetry)
+        hub = Hub(base.log, follower.refresh, settings, base.telemetry)
+        heartbeats = {transport.label: transport.heartbeat(settings) for transport in transports}
+        connections = Connections(hub, heartbeats, settings, base.telemetry)
+        dashboard = Dashboard(base.db, settings.keep_records)
+        collectors = Collectors(base.db, dashboard, base.publisher, base.telemetry, lambda: follower.lag_ms)
+        return cls(**vars(base), follower=follower, hub=hub, connections=connections, dashboard=dashboard,
+                   collectors=collectors)  # fmt: skip
 
 
-def build(settings: Settings) -> Parts:
-    """Make the parts; nothing is opened yet."""
-    telemetry = Telemetry()
-    db = Database(settings.database_url)
-    log = EventLog(db, settings.streams)
-    broker = Broker(settings.broker_url, telemetry)
-    publisher = Publisher(log, broker, settings, telemetry)
-    hub = Hub(log, settings, telemetry)
-    follower = Follower(log, hub, settings, telemetry)
-    audience = Audience(hub, settings, telemetry)
-    live = Live(hub, audience, follower, broker, telemetry)
-    dashboard = Dashboard(db, settings.keep_records)
-    jobs = Jobs(db, dashboard, publisher, telemetry, live.lag_ms)
-    return Parts(settings, telemetry, db, log, broker, publisher, follower, audience, live, dashboard, jobs)
+# ---- starting and stopping
+
+
+async def _start_log(stack: AsyncExitStack, parts: PublishingParts) -> None:
+    await parts.db.connect()
+    stack.push_async_callback(parts.db.disconnect)
+    await parts.log.open()
+
+
+async def _start_publisher(
+    stack: AsyncExitStack, parts: PublishingParts, on_notification: OnNotification
+) -> None:
+    await parts.broker.start(on_notification)
+    stack.push_async_callback(parts.broker.stop)
+    await parts.publisher.start()
+    stack.push_async_callback(parts.publisher.stop)
 
 
 @asynccontextmanager
-async def running(parts: Parts) -> AsyncIterator[None]:
-    """Start the parts; stop them in reverse. The goodbyes come first, while everything still works."""
+async def serving(parts: Parts) -> AsyncIterator[None]:
+    """Start the parts, and stop them in reverse. The goodbyes come first, while everything still works."""
     async with AsyncExitStack() as stack:
-        await parts.db.connect()
-        stack.push_async_callback(parts.db.disconnect)
-        await parts.log.open()
-        await parts.broker.start()
-        stack.push_async_callback(parts.broker.stop)
-        await parts.publisher.start()
-        stack.push_async_callback(parts.publisher.stop)
-        await parts.follower.start()
+        await _start_log(stack, parts)
+        await parts.follower.start(parts.hub)
         stack.push_async_callback(parts.follower.stop)
-        parts.broker.listen(parts.follower.heard)
-        parts.audience.start()
-        stack.callback(parts.audience.stop)
+        await _start_publisher(stack, parts, parts.follower.on_notification)
+        parts.connections.start()
+        stack.callback(parts.connections.stop)
         if parts.settings.jobs_inline:
-            parts.jobs.start()
-            stack.push_async_callback(parts.jobs.stop)
-        departure = Departure(parts.audience)
-        departure.watch()
-        stack.callback(departure.unwatch)
-        stack.push_async_callback(parts.audience.drain)
-        settle_the_collector()
+            parts.collectors.start()
+            stack.push_async_callback(parts.collectors.stop)
+        shutdown = Shutdown(parts.connections)
+        shutdown.install()
+        stack.callback(shutdown.finish)
+        stack.push_async_callback(parts.connections.drain)
         yield
 
 
-def settle_the_collector() -> None:
-    """Long-lived connections by the thousand are no garbage, and nothing of theirs is in a cycle.
+@asynccontextmanager
+async def publishing(settings: Settings) -> AsyncIterator[PublishingParts]:
+    """Start what it takes to publish; at the end what is queued is written first."""
+    parts = PublishingParts.build(settings)
+    async with AsyncExitStack() as stack:
+        await _start_log(stack, parts)
+        await _start_publisher(stack, parts, _ignore)
+        yield parts
 
-    Left at its defaults the collector walks through all of them for every few that come: a tenth of the cost of
-    a connect, and pauses that grow with the audience.
+
+def _ignore(notification: Notification) -> None:
+    """Take a notification where nobody is connected."""
+
+
+# ---- what can be run
+
+
+def create_app(settings: Settings | None = None, transports: Sequence[Transport] = TRANSPORTS) -> Starlette:
+    """Return the ASGI app, on `settings` or on the environment. Raises BadSetting."""
+    settings = Settings.read(os.environ) if settings is None else settings
+    parts = Parts.assemble(settings, transports)
+    stats = Stats(parts.hub, parts.connections, parts.follower, parts.broker, parts.telemetry)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, bool]]:
+        async with serving(parts):
+            yield {COMPRESS: settings.ws_compression}
+
+    app = Starlette(
+        # The transports and the publishing first: the router tries its routes in order.
+        routes=[
+            *(transport.route(parts.connections, settings, parts.telemetry) for transport in transports),
+            *publish.routes(parts.publisher, parts.collectors, settings),
+            *api.routes(
+                settings, parts.telemetry, parts.log, parts.broker, parts.hub, parts.dashboard, stats
+            ),
+            *pages.routes(settings, parts.hub),
+        ],
+        lifespan=lifespan,
+        exception_handlers=dict(exception_handlers),
+    )
+    app.state.parts = parts
+    return app
+
+
+def create_served_app() -> Starlette:
+    """Return the app for a process of its own: what `dashboard-rt serve` gives to uvicorn, by name."""
+    tune_garbage_collector()
+    return create_app()
+
+
+def tune_garbage_collector() -> None:
+    """Keep the collector from walking through connections again and again. For processes of ours only.
+
+    Connections live long, come by the thousand and are in no reference cycle. At its defaults the collector walks
+    through all of them for every few that come: a tenth of the cost of a connect, and pauses that grow with them.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
-    """The ASGI app, on `settings` or on the environment. Raises BadSetting."""
-    parts = build(Settings.read(os.environ) if settings is None else settings)
+async def prepare_database(settings: Settings) -> None:
+    """Bring the database up to date. Raises BadSetting, LogUnavailable."""
+    async with AsyncExitStack() as stack:
+        await _start_log(stack, PublishingParts.build(settings))
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, bool]]:
-        async with running(parts):
-            yield {COMPRESS: parts.settings.ws_compression}
 
-    busy: list[Route | WebSocketRoute] = [
-        Route("/dashboard/stream", StreamEndpoint(parts.audience, parts.settings, parts.telemetry)),
-        WebSocketRoute("/cable", CableEndpoint(parts.audience, parts.settings, parts.telemetry)),
-        Route(
-            "/streams/{stream}",
-            PublishEndpoint(parts.publisher, parts.settings.publish_token),
-            methods=["POST"],
-        ),
-    ]
-    app = Starlette(
-        routes=[*busy, *routes(parts)],
-        middleware=[Middleware(Shortcut, busy)],
-        lifespan=lifespan,
-        exception_handlers=dict(exception_handlers),
-    )
-    app.state.parts = parts
-    return app
+async def run_worker(settings: Settings) -> None:
+    """Run the collectors until SIGTERM or SIGINT. Raises BadSetting, LogUnavailable.
+
+    Web processes see what it publishes through the database, and through the broker where that reaches them.
+    """
+    if DASHBOARD_STREAM not in settings.streams:
+        raise BadSetting(f"STREAMS must list {DASHBOARD_STREAM}:state for a worker to publish to.")
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with publishing(settings) as parts:
+        dashboard = Dashboard(parts.db, settings.keep_records)
+        collectors = Collectors(parts.db, dashboard, parts.publisher, parts.telemetry)
+        tune_garbage_collector()
+        collectors.start()
+        try:
+            await stopped.wait()
+        finally:
+            await collectors.stop()

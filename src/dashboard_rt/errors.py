@@ -21,11 +21,11 @@ class DashboardError(Exception):
 
 
 class BadSetting(DashboardError):
-    """A setting that cannot be used; the message is one sentence that names the variable."""
+    """A setting that cannot be used. The message is one sentence that names the variable."""
 
 
 class Refused(DashboardError):
-    """A request that cannot be served. `code` and `detail` become the JSON body of protocol §5."""
+    """A request that cannot be served. `code` and `detail` become the JSON body of docs/protocol.md §5."""
 
     status = 400
     code = "bad_request"
@@ -36,21 +36,21 @@ class Refused(DashboardError):
 
 
 class Unauthorized(Refused):
-    """The token is missing or wrong."""
+    """A token that is missing or wrong."""
 
     status = 401
     code = "unauthorized"
 
 
 class Forbidden(Refused):
-    """Known, but not allowed here."""
+    """A request that is not allowed from where it comes, such as a trigger from a page of another host."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFound(Refused):
-    """No such thing, or it is switched off."""
+    """A thing that does not exist or is switched off."""
 
     status = 404
     code = "not_found"
@@ -77,14 +77,17 @@ class InvalidUpdate(Refused):
 
 
 class TooManyRequests(Refused):
-    """Come back later."""
+    """A request above a rate limit; a later one may be served."""
 
     status = 429
     code = "too_many_requests"
 
 
 class LogUnavailable(Refused):
-    """The log could not be written or read in time: whether the update exists is open, retry with a key."""
+    """The log could not be read or written in time.
+
+    After a failed publish it is open whether the update exists: a retry with the same Idempotency-Key is safe.
+    """
 
     status = 503
     code = "log_unavailable"

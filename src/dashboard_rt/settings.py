@@ -1,7 +1,7 @@
 """Every variable of the environment: its default, its limits and its meaning, in one frozen dataclass.
 
-The environment is read once, by `Settings.read`; nothing else of ours looks at `os.environ`. What a variable
-does is said beside its field and nowhere else: a test holds docs/settings.md against it.
+`Settings.read` takes the environment, once. The sentence beside each field is the one in docs/settings.md: a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -12,67 +12,71 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
-from . import variables as v
+from . import env
+from .env import Derived, Variable
 from .errors import BadSetting
 from .types import Kind
-from .variables import Derived, Variable
 
 DASHBOARD_STREAM = "dashboard_updates"
-FILES_KEPT_BACK = 200  # listeners, database, log files, outgoing connections; the rest is for clients
+RESERVED_FILES = 200  # listeners, database, log files, outgoing connections; the rest is for clients
 
 
 def _clients_that_fit(_: Mapping[str, Any]) -> int:
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - FILES_KEPT_BACK)
+    return 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - RESERVED_FILES)
 
 
 def _on_loopback(seen: Mapping[str, Any]) -> bool:
-    return v.is_loopback(seen["host"])
+    return env.is_loopback(seen["host"])
 
 
 def _two_heartbeats(seen: Mapping[str, Any]) -> float:
     return 2 * float(seen["sse_heartbeat"])
 
 
-NONE = Derived("", lambda seen: None)
-NOBODY = Derived("", lambda seen: ())
+NO_VALUE = Derived("", lambda seen: None)
+NO_ORIGINS = Derived("", lambda seen: ())
 
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """What the environment asked for. Durations are seconds, `retry_*` milliseconds, sizes bytes.
+    """The values of all variables. Durations are in seconds, `retry_*` in ms, sizes in bytes.
 
-    Build one with `Settings.read({...})`; `dataclasses.replace` gives a variation (unchecked, for tests).
+    Build one with `Settings.read({...})`. `dataclasses.replace` gives a variation, for tests: it checks nothing.
     """
 
-    port: Annotated[int, Variable("3000", v.whole(0, 65535), "Where to listen; 0 takes any free port.")]
+    port: Annotated[int, Variable("3000", env.whole(0, 65535), "Where to listen; 0 takes any free port.")]
     host: Annotated[
         str,
-        Variable("127.0.0.1", v.host, "The address to listen on; 0.0.0.0 is every IPv4 one of this machine."),
+        Variable(
+            "127.0.0.1", env.host, "The address to listen on; 0.0.0.0 is every IPv4 one of this machine."
+        ),
     ]
     database_url: Annotated[
-        str, Variable("sqlite:///./dashboard.db", v.database_url, "Where the log and the records are kept.")
+        str, Variable("sqlite:///./dashboard.db", env.database_url, "Where the log and the records are kept.")
     ]
     broker_url: Annotated[
-        str, Variable("memory://", v.broker_url, "The bell that tells the processes of a new update at once.")
+        str,
+        Variable("memory://", env.broker_url, "The broker that tells the processes of a new update at once."),
     ]
     web_concurrency: Annotated[
-        int, Variable("1", v.whole(1, 256), "How many server processes share the port and the database.")
+        int, Variable("1", env.whole(1, 256), "How many server processes share the port and the database.")
     ]
     jobs_inline: Annotated[
         bool,
         Variable(
             "inline",
-            v.inline_or_off,
+            env.inline_or_off,
             "`inline` collects the figures in the web process; `off` leaves that to `dashboard-rt worker`.",
             name="JOBS",
+            on="inline",
         ),
     ]
     streams: Annotated[
         Mapping[str, Kind],
         Variable(
             f"{DASHBOARD_STREAM}:state",
-            v.streams,
+            env.streams,
             "The streams, as name:kind with commas between: of a `state` stream the newest update is enough, "
             "of a `log` stream each one counts.",
         ),
@@ -80,141 +84,159 @@ class Settings:
     max_clients: Annotated[
         int,
         Variable(
-            Derived(f"the limit of open files - {FILES_KEPT_BACK}", _clients_that_fit),
-            v.whole(1),
+            Derived(f"the limit of open files - {RESERVED_FILES}", _clients_that_fit),
+            env.whole(1),
             "Connections of both transports that one process holds; the next one is told `full`.",
         ),
     ]
     max_clients_per_address: Annotated[
-        int | None, Variable("off", v.limit_or_off, "The same for one client address, or `off`.")
+        int | None, Variable("off", env.limit_or_off, "The same for one client address, or `off`.")
     ]
     forwarded_allow_ips: Annotated[
         tuple[str, ...],
         Variable(
             "127.0.0.1",
-            v.addresses,
+            env.addresses,
             "Proxies whose X-Forwarded-* headers are believed: addresses or networks, or `*`.",
         ),
     ]
     tail_size: Annotated[
-        int, Variable("1000", v.whole(1), "Newest updates of each stream that a process keeps in memory.")
+        int, Variable("1000", env.whole(1), "Newest updates of each stream that a process keeps in memory.")
     ]
     tail_bytes: Annotated[
-        int, Variable("8 MiB", v.size(65536), "The same in bytes; whichever is reached first.")
+        int, Variable("8 MiB", env.size(65536), "The same in bytes; whichever is reached first.")
     ]
     keep_events: Annotated[
-        int, Variable("10000", v.whole(1), "Newest updates of each stream that the log keeps.")
+        int, Variable("10000", env.whole(1), "Newest updates of each stream that the log keeps.")
     ]
     keep_records: Annotated[
-        int, Variable("1000", v.whole(1), "Newest metrics, statuses and activities that are kept, of each.")
+        int, Variable("1000", env.whole(1), "Newest metrics, statuses and activities that are kept, of each.")
     ]
     max_replay: Annotated[
         int,
-        Variable("1000", v.whole(0), "A client that is more updates behind than this gets a `gap` instead."),
+        Variable(
+            "1000", env.whole(0), "A client that is more updates behind than this gets a `gap` instead."
+        ),
     ]
     send_timeout: Annotated[
         float,
-        Variable("10", v.seconds(0.1, 3600), "Seconds after which a client that takes nothing is cut off."),
+        Variable("10", env.seconds(0.1, 3600), "Seconds after which a client that takes nothing is cut off."),
     ]
     poll_seconds: Annotated[
         float,
-        Variable("1", v.seconds(0.01, 60), "With no word from the broker for so long, the log is looked at."),
+        Variable(
+            "1",
+            env.seconds(0.01, 60),
+            "Seconds without a notification from the broker after which the log is read.",
+        ),
     ]
     sse_heartbeat: Annotated[
-        float, Variable("15", v.seconds(0.05, 3600), "Seconds between the heartbeats of SSE.")
+        float, Variable("15", env.seconds(0.05, 3600), "Seconds between the heartbeats of SSE.")
     ]
     cable_ping: Annotated[
         float,
         Variable(
             "3",
-            v.seconds(0.05, 5),
-            "Seconds between cable pings, give or take a sixth; stock clients give up after 6 without.",
+            env.seconds(0.05, 5),
+            "Seconds between cable pings; stock clients give up after 6 without.",
         ),
     ]
     drain_seconds: Annotated[
         float,
         Variable(
-            "10", v.seconds(0, 3600), "Seconds over which a stopping process says goodbye to its clients."
+            "10", env.seconds(0, 3600), "Seconds over which a stopping process says goodbye to its clients."
         ),
     ]
     retry_min: Annotated[
         int,
         Variable(
-            "1000", v.whole(0, 3_600_000), "Clients are told to come back after at least so many ms ..."
+            "1000", env.whole(0, 3_600_000), "The least time in ms after which a client is told to come back."
         ),
     ]
     retry_max: Annotated[
-        int, Variable("5000", v.whole(1, 3_600_000), "... and at most so many, each its own number.")
+        int, Variable("5000", env.whole(1, 3_600_000), "The most; each client is told a time of its own.")
     ]
     allowed_origins: Annotated[
         tuple[str, ...],
-        Variable(NOBODY, v.origins, "Other origins whose pages may connect, with commas between; never `*`."),
+        Variable(
+            NO_ORIGINS, env.origins, "Other origins whose pages may connect, with commas between; never `*`."
+        ),
     ]
     cable_require_origin: Annotated[
-        bool, Variable("off", v.switch, "Whether a WebSocket without an Origin (not a browser) is refused.")
+        bool, Variable("off", env.switch, "Whether a WebSocket without an Origin (not a browser) is refused.")
     ]
     publish_token: Annotated[
         str | None,
-        Variable(NONE, v.token, "The bearer token for publishing over HTTP; none: nobody can.", secret=True),
+        Variable(
+            NO_VALUE,
+            env.token,
+            "The bearer token for publishing over HTTP; without one nobody can publish.",
+            secret=True,
+        ),
     ]
     demo: Annotated[
         bool,
         Variable(
             Derived("on when HOST is a loopback address, else off", _on_loopback),
-            v.switch,
+            env.switch,
             "Whether the page's trigger buttons work without the token (at a limited rate, and not for pages of "
             "another host).",
         ),
     ]
     handover: Annotated[
         bool,
-        Variable("on", v.switch, "Whether streams leave uvicorn's connection objects for our small ones."),
+        Variable("on", env.switch, "Whether streams leave uvicorn's connection objects for our small ones."),
     ]
     ws_compression: Annotated[
         bool,
-        Variable("off", v.switch, "permessage-deflate on `/cable`: 32 to 64 KB more a client, no handover."),
+        Variable(
+            "off", env.switch, "permessage-deflate on `/cable`: 32 to 64 KB more a client, no handover."
+        ),
     ]
     log_level: Annotated[
         str,
-        Variable("info", v.one_of("debug", "info", "warning", "error"), "The least level that is logged."),
+        Variable("info", env.one_of("debug", "info", "warning", "error"), "The least level that is logged."),
     ]
     log_format: Annotated[
         str,
         Variable(
-            "text", v.one_of("text", "json"), "`text` for people, `json` for machines: one object a line."
+            "text", env.one_of("text", "json"), "`text` for people, `json` for machines: one object a line."
         ),
     ]
     sse_host: Annotated[
-        str | None, Variable(NONE, v.host, "The host that the page opens its SSE stream on; none: its own.")
+        str | None,
+        Variable(NO_VALUE, env.host, "The host that the page opens its SSE stream on; none: its own."),
     ]
     sse_port: Annotated[
         int | None,
-        Variable(NONE, v.whole(1, 65535), "The port that the page opens its SSE stream on; none: its own."),
+        Variable(
+            NO_VALUE, env.whole(1, 65535), "The port that the page opens its SSE stream on; none: its own."
+        ),
     ]
     sse_endpoint: Annotated[
-        str, Variable("/dashboard/stream", v.path, "The path that the page opens its SSE stream on.")
+        str, Variable("/dashboard/stream", env.path, "The path that the page opens its SSE stream on.")
     ]
     sse_auto_refresh: Annotated[
-        bool, Variable("on", v.switch, "Whether the page connects by itself when it is opened.")
+        bool, Variable("on", env.switch, "Whether the page connects by itself when it is opened.")
     ]
     sse_connection_timeout: Annotated[
         float,
         Variable(
             Derived("2 x SSE_HEARTBEAT", _two_heartbeats),
-            v.seconds(0.1, 86400),
+            env.seconds(0.1, 86400),
             "Seconds without a sign of life after which the page opens its SSE stream anew.",
         ),
     ]
     sse_retry_interval: Annotated[
         int,
         Variable(
-            "1000", v.whole(1, 3_600_000), "The base in ms of the page's growing, random reconnect delay."
+            "1000", env.whole(1, 3_600_000), "The base in ms of the page's growing, random reconnect delay."
         ),
     ]
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
-        """Read every variable. Raises BadSetting with one sentence that names the variable."""
+        """Read every variable, in the order of the class. Raises BadSetting, which names the variable."""
         seen: dict[str, Any] = {}
         for field, name, variable in described():
             seen[field] = variable.value(name, environ, seen)
@@ -238,17 +260,18 @@ class Settings:
                 f"MAX_CLIENTS ({self.max_clients})."
             )
 
-    def shown(self) -> dict[str, object]:
-        """Variable name to value as JSON can hold it, secrets and passwords masked (for /dashboard/debug)."""
-        return {name: variable.shown(getattr(self, field)) for field, name, variable in described()}
+    def masked(self) -> dict[str, object]:
+        """Return variable names and JSON-ready values, secrets and passwords masked, for /dashboard/debug."""
+        return {name: variable.masked(getattr(self, field)) for field, name, variable in described()}
 
     def __repr__(self) -> str:
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
+        # Masked, because a repr ends up in logs and tracebacks.
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.masked().items())})"
 
 
 @cache
 def described() -> tuple[tuple[str, str, Variable], ...]:
-    """Every field with the name of its variable and its description, in the order of the class."""
+    """Return (field, name of the variable, Variable) for every field, in the order of the class."""
     return tuple(_described())
 
 

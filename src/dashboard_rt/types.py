@@ -1,4 +1,4 @@
-"""The nouns of the house. Imports nothing of ours; what a word means is in docs/protocol.md."""
+"""The value types that every package shares. Imports nothing of ours; docs/architecture.md has the glossary."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+MAX_POSITION_CHARS = 64
+MAX_ID_DIGITS = 18  # below 2**63: what an integer column of SQLite and of PostgreSQL can hold
+
 
 class Kind(StrEnum):
-    """What an update of a stream is: the whole state (the newest is enough), or one event that counts."""
+    """What one update of a stream is: the whole state (the newest is enough), or one event (each counts)."""
 
     STATE = "state"
     LOG = "log"
 
 
 class Verdict(StrEnum):
-    """What a (re)connecting client is told about the updates since its position."""
+    """What a connecting client is told about the updates since its position (docs/protocol.md §1)."""
 
     FRESH = "fresh"
     RECOVERED = "recovered"
     GAP = "gap"
 
 
-class Transport(StrEnum):
-    """The two wires, as labels of counters and keys of `/dashboard/stats`."""
-
-    SSE = "sse"
-    CABLE = "cable"
-
-
 class Position(NamedTuple):
-    """`<epoch>-<id>`: everything up to `id` was sent, in this life of the database. Opaque to clients."""
+    """A place in one stream: everything up to `id` was sent. Clients see `<epoch>-<id>` and never look into it.
+
+    The epoch names one life of the database, so that ids from before it was emptied or restored are refused
+    instead of misread.
+    """
 
     epoch: str
     id: int
@@ -40,7 +40,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str | None) -> Position | None:
-        """Read what a client sent back; None when it is not a position (never an error, see protocol §1)."""
+        """Read the text form; None when it is not one, which is never an error (docs/protocol.md §1)."""
         if text is None or len(text) > MAX_POSITION_CHARS:
             return None
         epoch, dash, digits = text.rpartition("-")
@@ -54,12 +54,12 @@ class Position(NamedTuple):
         return cls(epoch, int(digits))
 
 
-MAX_POSITION_CHARS = 64
-MAX_ID_DIGITS = 18  # below 2**63, what both databases hold in an integer column
+# What a client sent as its position but cannot be read. It belongs to no epoch, so the verdict is `gap`.
+UNREADABLE_POSITION = Position("", 0)
 
 
 class Update(NamedTuple):
-    """One committed change of a stream. `text` is its JSON on one line, exactly as it goes out."""
+    """One committed change of a stream. `text` is its JSON on one line, exactly as clients receive it."""
 
     stream: str
     id: int
@@ -67,7 +67,7 @@ class Update(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """What the log holds of one stream: ids `oldest_id..last_id`; none when `oldest_id == last_id + 1`."""
+    """The ids that the log holds of one stream: `oldest_id..last_id`; none when `oldest_id == last_id + 1`."""
 
     kind: Kind
     oldest_id: int
@@ -75,14 +75,14 @@ class Bounds(NamedTuple):
 
 
 class LogState(NamedTuple):
-    """The epoch and the bounds of every stream, read in one statement."""
+    """The epoch and the bounds of every stream, read in one statement so that they belong together."""
 
     epoch: str
     streams: dict[str, Bounds]
 
 
 class Append(NamedTuple):
-    """One publish, waiting for its place in the log: `texts` become consecutive updates, all or none."""
+    """One publish to be written: `texts` get consecutive ids, all or none. `key` is its Idempotency-Key."""
 
     stream: str
     texts: Sequence[str]
@@ -90,23 +90,27 @@ class Append(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """Where a publish ended up: the position of its last update. `repeated`: its idempotency key was known."""
+    """Where a publish was written: the position of its last update. `repeated`: its key was known already."""
 
     position: Position
-    count: int  # type: ignore[assignment]  # tuple.count is nobody's loss
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     repeated: bool = False
 
 
-class Ring(NamedTuple):
-    """The bell between processes: `stream` now ends at `last_id`; the newest updates ride along if they fit."""
+class Notification(NamedTuple):
+    """What one process tells the others after a commit: `stream` now ends at `last_id`.
+
+    `texts` are the newest updates, up to `last_id`, if the broker carries that much. `committed_ms` is the time
+    of the commit in Unix ms, 0 when unknown.
+    """
 
     epoch: str
     stream: str
     last_id: int
     texts: Sequence[str] = ()
-    committed_ms: float = 0.0  # Unix ms, for the lag gauges; 0 when unknown
+    committed_ms: float = 0.0
 
     @property
     def first_id(self) -> int:
-        """The id of the first update that rides along (`last_id + 1` when none does)."""
+        """The id of `texts[0]`; `last_id + 1` when there are none."""
         return self.last_id - len(self.texts) + 1

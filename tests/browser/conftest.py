@@ -1,4 +1,4 @@
-"""A real Chromium and a real server for the browser tests; without a Chromium they skip loudly (tests/needs.py)."""
+"""A real Chromium and a real server for the browser tests; without a Chromium they skip (tests/needs.py)."""
 
 from __future__ import annotations
 
@@ -14,31 +14,29 @@ from tests.live.server import Server
 
 # As root there is no sandbox, and a container's /dev/shm is small.
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-DEMO = {"JOBS": "inline", "DEMO": "on"}
-QUIET = {"JOBS": "off", "DEMO": "on"}
 
-Opening = Callable[..., "Visit"]
+OpenPage = Callable[..., "OpenedPage"]
 
 
-class Visit:
-    """One page in a browser of its own profile, with everything its console said."""
+class OpenedPage:
+    """One page in a browser profile of its own, with the errors and warnings of its console."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.said: list[str] = []
+        self.errors: list[str] = []
         page.on("console", self._console)
-        page.on("pageerror", self._error)
+        page.on("pageerror", self._page_error)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.said.append(f"{message.type}: {message.text}")
+            self.errors.append(f"{message.type}: {message.text}")
 
-    def _error(self, error: Error) -> None:
-        self.said.append(f"uncaught: {error}")
+    def _page_error(self, error: Error) -> None:
+        self.errors.append(f"uncaught: {error}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lives here."""
+    """Mark every test of this directory as a browser test."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
@@ -55,32 +53,32 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-# Both ask for the browser first: nothing is started for tests that will be skipped.
+# They ask for the browser first, so that no server is started for tests that will be skipped.
 @pytest.fixture(scope="module")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server as a newcomer has it: real collectors, demo on."""
-    with Server(tmp_path_factory.mktemp("server"), DEMO) as running:
+    """A server whose page may publish, with no collectors: its only updates are those of the tests."""
+    with Server(tmp_path_factory.mktemp("server"), {"JOBS": "off", "DEMO": "on"}) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def quiet(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on which nothing happens but what a test does."""
-    with Server(tmp_path_factory.mktemp("quiet"), QUIET) as running:
+def collecting(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with its collectors, as `make run` starts it."""
+    with Server(tmp_path_factory.mktemp("collecting"), {"JOBS": "inline", "DEMO": "on"}) as running:
         yield running
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Opening]:
-    """`visit(server, path, **context)` opens a page; context as in Playwright's new_context."""
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """`open_page(server, path, **context)` opens a page; context as in Playwright's new_context."""
     contexts = []
 
-    def open_page(server: Server, path: str = "/dashboard", **context: Any) -> Visit:
+    def opened(server: Server, path: str = "/dashboard", **context: Any) -> OpenedPage:
         contexts.append(browser.new_context(**context))
-        visited = Visit(contexts[-1].new_page())
-        visited.page.goto(server.address.origin + path)
-        return visited
+        page = OpenedPage(contexts[-1].new_page())
+        page.page.goto(server.address.origin + path)
+        return page
 
-    yield open_page
+    yield opened
     for context in contexts:
         context.close()

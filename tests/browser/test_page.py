@@ -1,4 +1,7 @@
-"""The page as people meet it: a real server, a real Chromium, both wires."""
+"""The dashboard page in a real Chromium, against a real server, over both transports.
+
+How its clients reconnect in each case is held by tests/js. What takes seconds, or is about looks, is slow.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.conftest import DEMO, Opening
+from tests.browser.conftest import OpenPage
+from tests.live.publishing import BEARER
 from tests.live.server import Server
 from tests.live.wire import until
 
 TRANSPORTS = ["sse", "cable"]
 FIGURES = ["cpu", "memory", "disk", "network", "response_time"]
-PATIENCE = 20_000  # ms
-expect.set_options(timeout=PATIENCE)
+STREAM = "dashboard_updates"
+expect.set_options(timeout=20_000)  # ms
+
+A_FIGURE = re.compile(r"^\d+\.\d$")
 
 
 def panel(page: Page, transport: str) -> Locator:
@@ -26,40 +32,58 @@ def field(page: Page, transport: str, name: str) -> Locator:
     return panel(page, transport).locator(f'[data-field="{name}"]')
 
 
+def button(page: Page, transport: str) -> Locator:
+    return panel(page, transport).get_by_role("button")
+
+
 def wait_for_state(page: Page, state: str, transports: list[str] = TRANSPORTS) -> None:
     for transport in transports:
         expect(panel(page, transport)).to_have_attribute("data-state", state)
 
 
-SOME = re.compile("^[1-9]")  # a count that is not nought
+def collect(server: Server) -> None:
+    """Run each collector once, which publishes what it measured."""
+    assert server.ask("POST", "/dashboard/trigger-jobs", [BEARER]).status < 300
 
 
-def number(locator: Locator) -> float:
-    return float((locator.text_content() or "").replace("\u202f", ""))
+# --- opening
 
 
-def test_both_panels_go_live_and_show_the_machine(server: Server, visit: Opening) -> None:
-    visited = visit(server)
-    wait_for_state(visited.page, "live")
+def test_both_panels_open_and_show_the_machine(server: Server, open_page: OpenPage) -> None:
+    opened = open_page(server)
+    page = opened.page
+    wait_for_state(page, "live")
+    for _ in range(2):  # the response time is that of an update before
+        collect(server)
     for transport in TRANSPORTS:
-        expect(field(visited.page, transport, "received")).to_have_text(SOME)
+        expect(field(page, transport, "received")).to_have_text(re.compile("^[1-9]"))
         for name in FIGURES:
-            expect(field(visited.page, transport, name)).to_have_text(re.compile(r"^\d+\.\d$"))
+            expect(field(page, transport, name)).to_have_text(A_FIGURE)
         for name in ("cpu", "memory", "disk"):
-            assert 0 <= number(field(visited.page, transport, name)) <= 100
-        expect(field(visited.page, transport, "status")).to_have_text(
-            re.compile("^(online|warning|offline)$")
-        )
-        expect(field(visited.page, transport, "verdict")).to_have_text(re.compile("^recovered"))
-        expect(field(visited.page, transport, "lag")).to_have_text(re.compile(r"^[\d.]+ ms$"))
-        expect(field(visited.page, transport, "age")).to_have_text(re.compile("just now|ago$"))
-        expect(panel(visited.page, transport).locator(".activities li")).not_to_have_count(0)
-    assert visited.said == []
+            assert 0 <= float(field(page, transport, name).text_content() or "") <= 100
+        expect(field(page, transport, "status")).to_have_text(re.compile("^(online|warning|offline)$"))
+        expect(field(page, transport, "lag")).to_have_text(re.compile(r"^[\d.]+ ms$"))
+        expect(field(page, transport, "age")).to_have_text(re.compile("just now|ago$"))
+        expect(panel(page, transport).locator(".activities li")).not_to_have_count(0)
+    assert opened.errors == []
 
 
-def test_the_figures_move(server: Server, visit: Opening) -> None:
-    """By the collectors alone: nobody asked for an update."""
-    page = visit(server).page
+def test_the_figures_follow_what_is_published(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server).page
+    wait_for_state(page, "live")
+    position = server.publish(STREAM, {"metrics": dict.fromkeys(FIGURES, 12.34)})
+    for transport in TRANSPORTS:
+        expect(field(page, transport, "position")).to_have_text(position)
+        for name in FIGURES:
+            expect(field(page, transport, name)).to_have_text("12.3")
+    drawn_by_the_server = open_page(server, "/dashboard/sse-test").page
+    expect(field(drawn_by_the_server, "sse", "disk")).to_have_text("12.3")
+    expect(field(drawn_by_the_server, "sse", "received")).to_have_text("0")
+
+
+@pytest.mark.slow  # the collectors take their time
+def test_the_figures_move_by_the_collectors_alone(collecting: Server, open_page: OpenPage) -> None:
+    page = open_page(collecting).page
     wait_for_state(page, "live")
     figures = [panel(page, transport).locator(".figures") for transport in TRANSPORTS]
     before = [each.text_content() or "" for each in figures]
@@ -67,47 +91,58 @@ def test_the_figures_move(server: Server, visit: Opening) -> None:
         expect(each).not_to_have_text(shown)
 
 
-def test_what_is_shown_is_the_newest_in_the_log(quiet: Server, visit: Opening) -> None:
-    page = visit(quiet).page
-    wait_for_state(page, "live")
-    position = quiet.publish("dashboard_updates", {"metrics": dict.fromkeys(FIGURES, 12.34)})
-    for transport in TRANSPORTS:
-        expect(field(page, transport, "position")).to_have_text(position)
-        for name in FIGURES:
-            expect(field(page, transport, name)).to_have_text("12.3")
-    drawn_by_the_server = visit(quiet, "/dashboard/sse-test").page
-    expect(field(drawn_by_the_server, "sse", "disk")).to_have_text("12.3")
-    expect(field(drawn_by_the_server, "sse", "received")).to_have_text("0")
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "transport"), [("sse-test", "sse"), ("websocket-test", "cable")])
-def test_each_transport_has_a_view_of_its_own(
-    server: Server, visit: Opening, path: str, transport: str
+def test_each_transport_has_a_page_of_its_own(
+    server: Server, open_page: OpenPage, path: str, transport: str
 ) -> None:
-    visited = visit(server, f"/dashboard/{path}")
-    wait_for_state(visited.page, "live", [transport])
-    expect(visited.page.locator(".panel")).to_have_count(1)
-    expect(visited.page.locator(".views [aria-current=page]")).to_have_attribute("data-view", transport)
-    assert visited.said == []
+    opened = open_page(server, f"/dashboard/{path}")
+    wait_for_state(opened.page, "live", [transport])
+    expect(opened.page.locator(".panel")).to_have_count(1)
+    expect(opened.page.locator(".views [aria-current=page]")).to_have_attribute("data-view", transport)
+    assert opened.errors == []
 
 
-def test_a_killed_server_is_found_again(visit: Opening, server: Server) -> None:
-    page = visit(server).page
+@pytest.mark.slow  # a server of its own
+def test_without_demo_and_auto_refresh(
+    browser: object, open_page: OpenPage, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Without DEMO the page cannot publish; without SSE_AUTO_REFRESH it connects when asked."""
+    settings = {"JOBS": "inline", "DEMO": "off", "SSE_AUTO_REFRESH": "off"}
+    with Server(tmp_path_factory.mktemp("plain"), settings) as plain:
+        until(lambda: plain.ask("GET", "/dashboard/refresh").body != b"null", "there is something to draw")
+        opened = open_page(plain)
+        wait_for_state(opened.page, "stopped")
+        expect(opened.page.locator("#demo")).to_be_hidden()
+        expect(field(opened.page, "sse", "disk")).to_have_text(A_FIGURE)
+        for transport in TRANSPORTS:
+            button(opened.page, transport).click()
+        wait_for_state(opened.page, "live")
+        assert opened.errors == []
+
+
+# --- reconnecting
+
+
+def test_the_page_reconnects_and_resumes_after_a_kill(open_page: OpenPage, server: Server) -> None:
+    epoch = server.publish(STREAM, {"n": 0}).rpartition("-")[0]
+    page = open_page(server).page
     wait_for_state(page, "live")
-    epoch = (field(page, "sse", "position").text_content() or "").rpartition("-")[0]
-    assert epoch
     server.kill()
     wait_for_state(page, "reconnecting")
     server.start()
     wait_for_state(page, "live")
+    position = server.publish(STREAM, {"n": 1})
+    assert position.startswith(f"{epoch}-")
     for transport in TRANSPORTS:
         expect(field(page, transport, "verdict")).to_have_text(re.compile("^recovered"))
-        expect(field(page, transport, "position")).to_have_text(re.compile(f"^{epoch}-"))
+        expect(field(page, transport, "position")).to_have_text(position)
         expect(field(page, transport, "loss")).to_have_text("")
 
 
-def test_a_server_that_restarts_in_order_says_so(visit: Opening, server: Server) -> None:
-    page = visit(server).page
+@pytest.mark.slow
+def test_a_restart_in_order_is_shown(open_page: OpenPage, server: Server) -> None:
+    page = open_page(server).page
     wait_for_state(page, "live")
     server.end()
     for transport in TRANSPORTS:
@@ -117,11 +152,11 @@ def test_a_server_that_restarts_in_order_says_so(visit: Opening, server: Server)
     wait_for_state(page, "live")
 
 
-def test_a_stream_that_was_refused_is_asked_for_again_from_where_it_was(
-    server: Server, visit: Opening
-) -> None:
+@pytest.mark.slow
+def test_a_refused_stream_is_asked_for_again_with_its_position(server: Server, open_page: OpenPage) -> None:
     """Any status but 200 ends an EventSource for good; the page replaces it."""
-    page = visit(server).page
+    server.publish(STREAM, {"n": 0})
+    page = open_page(server).page
     wait_for_state(page, "live")
     button(page, "sse").click()
     expect(panel(page, "sse")).to_have_attribute("data-state", "stopped")
@@ -139,12 +174,8 @@ def test_a_stream_that_was_refused_is_asked_for_again_from_where_it_was(
     assert asked and all("last_event_id=" in url for url in asked)
 
 
-def button(page: Page, transport: str) -> Locator:
-    return panel(page, transport).get_by_role("button")
-
-
-def test_a_panel_that_was_away_catches_up(quiet: Server, visit: Opening) -> None:
-    page = visit(quiet).page
+def test_a_stopped_panel_catches_up(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server).page
     wait_for_state(page, "live")
     for transport in TRANSPORTS:
         button(page, transport).click()
@@ -160,27 +191,32 @@ def test_a_panel_that_was_away_catches_up(quiet: Server, visit: Opening) -> None
         expect(field(page, transport, "received")).to_have_text("100")
 
 
-def test_a_burst_reaches_both_panels_whole(quiet: Server, visit: Opening) -> None:
-    visited = visit(quiet)
-    wait_for_state(visited.page, "live")
-    visited.page.get_by_role("button", name="Send one").click()
-    expect(visited.page.locator("#answer")).to_contain_text("Published up to")
-    visited.page.get_by_role("button", name="Send a burst").click()
+# --- updates
+
+
+@pytest.mark.slow
+def test_a_burst_reaches_both_panels_whole(server: Server, open_page: OpenPage) -> None:
+    opened = open_page(server)
+    wait_for_state(opened.page, "live")
+    opened.page.get_by_role("button", name="Send one").click()
+    expect(opened.page.locator("#answer")).to_contain_text("Published up to")
+    opened.page.get_by_role("button", name="Send a burst").click()
     for transport in TRANSPORTS:
-        expect(field(visited.page, transport, "received")).to_have_text("101")
-    assert visited.said == []
+        expect(field(opened.page, transport, "received")).to_have_text("101")
+    assert opened.errors == []
 
 
-def test_pause_holds_the_figures_and_resume_shows_the_newest(quiet: Server, visit: Opening) -> None:
-    page, other = visit(quiet).page, visit(quiet).page
+@pytest.mark.slow
+def test_pause_keeps_the_figures_and_resume_shows_the_newest(server: Server, open_page: OpenPage) -> None:
+    page, other = open_page(server).page, open_page(server).page
     for each in (page, other):
         wait_for_state(each, "live")
     page.get_by_role("button", name="Pause").click()
-    held = [field(page, transport, "position").text_content() for transport in TRANSPORTS]
-    newest = quiet.publish("dashboard_updates", {"metrics": {"disk": 77.7}}, {"metrics": {"disk": 88.8}})
+    kept = [field(page, transport, "position").text_content() for transport in TRANSPORTS]
+    newest = server.publish(STREAM, {"metrics": {"disk": 77.7}}, {"metrics": {"disk": 88.8}})
     for transport in TRANSPORTS:
         expect(field(other, transport, "position")).to_have_text(newest)
-    assert [field(page, transport, "position").text_content() for transport in TRANSPORTS] == held
+    assert [field(page, transport, "position").text_content() for transport in TRANSPORTS] == kept
     wait_for_state(page, "live")
     page.get_by_role("button", name="Resume").click()
     for transport in TRANSPORTS:
@@ -188,67 +224,69 @@ def test_pause_holds_the_figures_and_resume_shows_the_newest(quiet: Server, visi
         expect(field(page, transport, "disk")).to_have_text("88.8")
 
 
-def test_markup_in_an_update_stays_text(quiet: Server, visit: Opening) -> None:
+def test_markup_in_an_update_stays_text(server: Server, open_page: OpenPage) -> None:
     evil = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
-    visited = visit(quiet)
-    wait_for_state(visited.page, "live")
+    opened = open_page(server)
+    wait_for_state(opened.page, "live")
     update = {
         "system_status": {"status": evil, "message": evil, "uptime": evil, "last_check": evil},
         "metrics": dict.fromkeys(FIGURES, evil),
         "activities": [{"message": evil, "time": evil, "level": evil, "css_class": evil}, None, 7],
         "published_at_ms": evil,
     }
-    quiet.publish("dashboard_updates", update)
+    server.publish(STREAM, update)
     for transport in TRANSPORTS:
-        expect(field(visited.page, transport, "message")).to_have_text(evil)
-        expect(panel(visited.page, transport).locator(".activities li").first).to_contain_text(evil)
-        expect(field(visited.page, transport, "cpu")).to_have_text("\N{EN DASH}")
-    assert visited.page.locator(".panel img, .panel script").count() == 0
-    assert visited.page.title() == "dashboard-rt"
-    assert visited.said == []
+        expect(field(opened.page, transport, "message")).to_have_text(evil)
+        expect(panel(opened.page, transport).locator(".activities li").first).to_contain_text(evil)
+        expect(field(opened.page, transport, "cpu")).to_have_text("\N{EN DASH}")
+    assert opened.page.locator(".panel img, .panel script").count() == 0
+    assert opened.page.title() == "dashboard-rt"
+    assert opened.errors == []
 
 
-def test_updates_of_another_shape_hurt_nobody(quiet: Server, visit: Opening) -> None:
-    visited = visit(quiet)
-    wait_for_state(visited.page, "live")
-    shapes: list[Any] = [
-        None,
-        7,
-        "text",
-        [],
-        {"metrics": None},
-        {"metrics": 1, "activities": {}, "system_status": "x"},
-    ]
-    for odd in shapes:
-        quiet.publish("dashboard_updates", odd)
-    quiet.publish("dashboard_updates", {"metrics": {"disk": 55.5}})
+@pytest.mark.slow
+def test_updates_of_another_shape_are_no_error(server: Server, open_page: OpenPage) -> None:
+    opened = open_page(server)
+    wait_for_state(opened.page, "live")
+    odd: list[Any] = [None, 7, "text", [], {"metrics": None}]
+    odd.append({"metrics": 1, "activities": {}, "system_status": "x"})
+    for update in odd:
+        server.publish(STREAM, update)
+    server.publish(STREAM, {"metrics": {"disk": 55.5}})
     for transport in TRANSPORTS:
-        expect(field(visited.page, transport, "disk")).to_have_text("55.5")
-    wait_for_state(visited.page, "live")
-    assert visited.said == []
+        expect(field(opened.page, transport, "disk")).to_have_text("55.5")
+    wait_for_state(opened.page, "live")
+    assert opened.errors == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 390, 768, 1280])
-def test_no_width_scrolls_sideways(server: Server, visit: Opening, width: int, scheme: str) -> None:
-    page = visit(server, viewport={"width": width, "height": 800}, color_scheme=scheme).page
+# --- looks
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_no_width_scrolls_sideways(server: Server, open_page: OpenPage, scheme: str) -> None:
+    page = open_page(server, color_scheme=scheme).page
     wait_for_state(page, "live")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    overflowing = page.evaluate(
-        "[...document.querySelectorAll('body *')].filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1"
-        " && getComputedStyle(e).display !== 'inline').map((e) => e.outerHTML.slice(0, 120))"
-    )
-    assert overflowing == []
+    collect(server)
+    for width in (360, 390, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        overflowing = page.evaluate(
+            "[...document.querySelectorAll('body *')].filter((e) => e.scrollWidth > e.clientWidth + 1 &&"
+            " e.clientWidth > 1 && getComputedStyle(e).display !== 'inline')"
+            ".map((e) => e.outerHTML.slice(0, 120))"
+        )
+        assert overflowing == [], width
 
 
 def background(page: Page) -> str:
-    said: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    return said
+    colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return colour
 
 
-def test_dark_follows_the_system_until_somebody_chooses(server: Server, visit: Opening) -> None:
-    light = background(visit(server, color_scheme="light").page)
-    page = visit(server, color_scheme="dark").page
+@pytest.mark.slow
+def test_dark_follows_the_system_until_it_is_switched(server: Server, open_page: OpenPage) -> None:
+    light = background(open_page(server, color_scheme="light").page)
+    page = open_page(server, color_scheme="dark").page
     dark = background(page)
     assert light != dark
     page.get_by_role("button", name="Switch between light and dark").click()
@@ -259,27 +297,12 @@ def test_dark_follows_the_system_until_somebody_chooses(server: Server, visit: O
     assert background(page) == dark
 
 
-def test_it_speaks_of_connections_and_not_of_numbers(server: Server, visit: Opening) -> None:
-    page = visit(server).page
+@pytest.mark.slow
+def test_screen_readers_hear_connections_and_not_figures(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server).page
     wait_for_state(page, "live")
     expect(panel(page, "sse").get_by_role("status")).to_have_text("Server-Sent Events: live")
     expect(panel(page, "cable").get_by_role("status")).to_have_text("Action Cable: live")
     expect(page.get_by_role("region", name="Action Cable")).to_have_count(1)
     expect(page.locator("[aria-live]")).to_have_count(0)
     assert page.locator(".figures dt").all_text_contents()[:2] == ["CPU", "Memory"]
-
-
-def test_without_demo_nothing_can_be_sent_and_without_auto_refresh_nothing_connects(
-    visit: Opening, server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    settings = {**DEMO, "DEMO": "off", "SSE_AUTO_REFRESH": "off"}
-    with Server(tmp_path_factory.mktemp("plain"), settings) as plain:
-        until(lambda: plain.ask("GET", "/dashboard/refresh").body != b"null", "there is something to draw")
-        visited = visit(plain)
-        wait_for_state(visited.page, "stopped")
-        expect(visited.page.locator("#demo")).to_be_hidden()
-        expect(field(visited.page, "sse", "disk")).to_have_text(re.compile(r"^\d+\.\d$"))
-        for transport in TRANSPORTS:
-            button(visited.page, transport).click()
-        wait_for_state(visited.page, "live")
-        assert visited.said == []

@@ -1,4 +1,6 @@
-"""The bench's report as people meet it: a file in a real Chromium, on a phone and on a desk, light and dark."""
+"""The bench's report in a real Chromium: on narrow and wide screens, light and dark.
+
+What the HTML says is held by the unit tests of bench/html; here is how it looks. All of it is slow."""
 
 from __future__ import annotations
 
@@ -13,13 +15,15 @@ from bench.html import page as page_
 from tests import bench_documents as documents
 from tests.bench_document_runs import WIRE
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = [360, 800, 1280]
 SCHEMES = ["light", "dark"]
 LEAST_TEXT = 10  # px
 SHOWN = "(what) => [...document.querySelectorAll(what)].filter((one) => one.checkVisibility()).length"
 OPEN = "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
 
-# Texts of a drawing that is shown: what they say, their size in px, and their box.
+# The texts of each drawing that is shown: their text, their size in px, and their box.
 TEXTS = """() => [...document.querySelectorAll('svg[role=img]')].filter((svg) => svg.checkVisibility()).map((svg) => {
   const frame = svg.getBoundingClientRect(), scale = frame.width / svg.viewBox.baseVal.width;
   return { name: svg.getAttribute('aria-label'),
@@ -34,7 +38,7 @@ TEXTS = """() => [...document.querySelectorAll('svg[role=img]')].filter((svg) =>
 
 @pytest.fixture(scope="module")
 def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of everything there is, with void runs and labels that want to be markup."""
+    """A report of every kind of document, with void runs and with labels that contain markup."""
     folder = tmp_path_factory.mktemp("report")
     found = documents.everything(pairs=3)
     found[0] = documents.lossy(documents.voided(found[0], 1), 2)
@@ -46,15 +50,15 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Opened:
-    """The page in a window, with everything that it said and asked for."""
+    """The page in a window, with its console messages and the addresses it requested."""
 
     def __init__(self, page: Page, site: Path) -> None:
         self.page = page
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.messages.append(message.text))
+        page.on("pageerror", lambda error: self.messages.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
         page.goto(site.as_uri())
 
 
@@ -73,16 +77,16 @@ def overlaps(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return across > 1 and down > 3  # a line's box is higher than its letters
 
 
-def test_it_says_nothing_loads_nothing_and_never_scrolls_sideways(opened: Opened, site: Path) -> None:
+def test_no_message_no_request_no_scrolling_sideways(opened: Opened, site: Path) -> None:
     page = opened.page
     for opening in ("", OPEN):
         page.evaluate(opening)
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
-    assert opened.said == []
-    assert [url for url in opened.asked if not url.startswith("data:")] == [site.as_uri()]
+    assert opened.messages == []
+    assert [url for url in opened.requests if not url.startswith("data:")] == [site.as_uri()]
 
 
-def test_text_in_drawings_is_readable_inside_and_apart(opened: Opened) -> None:
+def test_texts_in_drawings_are_readable_inside_and_apart(opened: Opened) -> None:
     opened.page.evaluate(OPEN)
     drawings = opened.page.evaluate(TEXTS)
     assert len(drawings) > 100
@@ -131,7 +135,7 @@ def test_light_and_dark_differ_and_rows_have_colours(browser: Browser, site: Pat
     assert light[".mark.sse .outline"] != light[".mark.cable .outline"]
 
 
-def test_void_runs_are_struck_through_to_the_eye(browser: Browser, site: Path) -> None:
+def test_void_runs_are_shown_struck_through(browser: Browser, site: Path) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 800})
     page = Opened(context.new_page(), site).page
     page.evaluate(OPEN)
@@ -141,16 +145,16 @@ def test_void_runs_are_struck_through_to_the_eye(browser: Browser, site: Path) -
     context.close()
 
 
-def test_a_label_is_text_whatever_it_says(browser: Browser, site: Path) -> None:
+def test_markup_in_a_label_stays_text(browser: Browser, site: Path) -> None:
     context = browser.new_context()
     opened = Opened(context.new_page(), site)
     assert opened.page.locator("h3", has_text="<script>alert(1)</script>").count() == 1
     assert opened.page.locator("script").count() == 0
-    assert opened.said == []
+    assert opened.messages == []
     context.close()
 
 
-def test_raw_files_open_from_the_page(browser: Browser, site: Path) -> None:
+def test_links_to_raw_files_lead_to_them(browser: Browser, site: Path) -> None:
     context = browser.new_context()
     page = Opened(context.new_page(), site).page
     link = page.locator("section .origin a").first
@@ -160,7 +164,7 @@ def test_raw_files_open_from_the_page(browser: Browser, site: Path) -> None:
     context.close()
 
 
-def test_on_paper_everything_is_unfolded(browser: Browser, site: Path) -> None:
+def test_tables_are_unfolded_in_print(browser: Browser, site: Path) -> None:
     context = browser.new_context(viewport={"width": 800, "height": 1000})
     page = Opened(context.new_page(), site).page
     page.emulate_media(media="print")

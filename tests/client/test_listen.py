@@ -1,4 +1,4 @@
-"""The command `listen`, as a person at a terminal meets it."""
+"""The command `listen`: its output, exit codes, prompts and signals, against a real server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,23 +15,24 @@ from click.testing import CliRunner, Result
 
 from dashboard_rt.client import listen as module
 from dashboard_rt.client.listen import listen
+from tests.client.connecting import unused_address
 from tests.fakes import Behaviour, serving
 
-BOTH = pytest.mark.parametrize("transport", ["sse", "cable"])
+BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["sse", "cable"])
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(listen, list(arguments))
 
 
-def until_cut(updates: int, **more: float) -> Behaviour:
-    """A server that says goodbye after so many updates: what ends a test is what it heard, not a clock."""
+def ending_after(updates: int, **more: float) -> Behaviour:
+    """Say goodbye after so many updates, so that a test ends with what was received and not by a clock."""
     return replace(Behaviour(cut_after=updates, goodbye="server_restart"), **more)  # type: ignore[arg-type]
 
 
-@BOTH
-def test_one_client_prints_what_it_hears(transport: str) -> None:
-    with serving(until_cut(3, heartbeat=0)) as fake:
+@BOTH_TRANSPORTS
+def test_one_client_prints_what_it_receives(transport: str) -> None:
+    with serving(ending_after(3, heartbeat=0)) as fake:
         result = run(fake.url, "--transport", transport, "--no-reconnect")
     assert result.exit_code == 0, result.output
     assert re.search(r"connected +connect \d+\.\d ms, head \d+\.\d ms, ", result.output)
@@ -43,42 +43,43 @@ def test_one_client_prints_what_it_hears(transport: str) -> None:
     assert "1 of 1 reached the stream" in result.output
 
 
-@BOTH
+@BOTH_TRANSPORTS
 def test_many_clients_print_rates_and_times(transport: str) -> None:
-    with serving(until_cut(60, period=0.05)) as fake:
-        words = ("--clients", "30", "--stats", "0.3", "--no-reconnect")
-        result = run(fake.url, "--transport", transport, *words)
+    with serving(ending_after(25, period=0.05)) as fake:
+        arguments = ("--clients", "20", "--stats", "0.1", "--no-reconnect")
+        result = run(fake.url, "--transport", transport, *arguments)
     assert result.exit_code == 0, result.output
-    assert "30/30 connected" in result.output
+    assert "20/20 connected" in result.output
     assert re.search(r"[1-9]\d*\.\d updates/s", result.output)
     for step in ("connect", "head", "first byte", "first event", "first update"):
         assert re.search(rf"{step} +p50 \d+\.\d ms, p95 \d+\.\d ms, max \d+\.\d ms", result.output)
-    assert "fresh 30" in result.output
+    assert "fresh 20" in result.output
     assert "k3f9-" not in result.output
 
 
-@BOTH
+@BOTH_TRANSPORTS
 @pytest.mark.parametrize(
-    ("behaviour", "word"), [(until_cut(7, drop=3), "LOST"), (until_cut(7, double=3), "DOUBLED")]
+    ("behaviour", "word"), [(ending_after(7, drop=3), "LOST"), (ending_after(7, double=3), "DOUBLED")]
 )
-def test_what_is_lost_or_doubled_is_said_and_exits_1(transport: str, behaviour: Behaviour, word: str) -> None:
+def test_lost_and_doubled_updates_are_printed_and_exit_1(
+    transport: str, behaviour: Behaviour, word: str
+) -> None:
     with serving(behaviour) as fake:
         result = run(fake.url, "--transport", transport, "--no-reconnect")
     assert result.exit_code == 1
     assert re.search(rf"FAULT +{word}", result.output)
 
 
-def test_nobody_there_is_one_sentence_and_exits_1() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    result = run(f"127.0.0.1:{port}", "--no-reconnect")
+def test_no_server_is_one_sentence_and_exits_1() -> None:
+    address = unused_address()
+    result = run(address, "--no-reconnect")
     assert result.exit_code == 1
-    assert f"Cannot connect to http://127.0.0.1:{port}/dashboard/stream (connection refused)" in result.stderr
+    assert f"Cannot connect to http://{address}/dashboard/stream (connection refused)" in result.stderr
     assert "Traceback" not in result.output
 
 
 def test_from_resumes() -> None:
-    with serving(until_cut(5)) as fake:
+    with serving(ending_after(5)) as fake:
         position = f"k3f9-{fake.head - 3}"
         result = run(fake.url, "--from", position, "--no-reconnect")
     assert fake.resumed == [position]
@@ -86,8 +87,8 @@ def test_from_resumes() -> None:
     assert result.exit_code == 0
 
 
-def test_debug_shows_headers_and_whole_frames() -> None:
-    with serving(until_cut(3)) as fake:
+def test_debug_prints_headers_and_whole_frames() -> None:
+    with serving(ending_after(3)) as fake:
         result = run(fake.url, "--transport", "cable", "--debug", "--no-reconnect")
     assert "sec-websocket-protocol: actioncable-v1-ext-json" in result.output
     assert '{"type":"welcome"}' in result.output
@@ -101,7 +102,7 @@ def test_a_goodbye_without_reconnecting_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ((), "URL is missing"),
         (("ftp://x",), "is not a URL of a server"),
@@ -110,13 +111,13 @@ def test_a_goodbye_without_reconnecting_is_no_fault() -> None:
         (("h", "--from", "nonsense"), "such as k3f9-1042"),
     ],
 )
-def test_wrong_usage_exits_2_and_says_what_to_do(arguments: tuple[str, ...], says: str) -> None:
+def test_wrong_usage_exits_2_and_says_what_to_do(arguments: tuple[str, ...], message: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
-    assert says in result.stderr
+    assert message in result.stderr
 
 
-def test_too_few_files_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_limit_that_is_too_low_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 256))
     result = run("h", "--clients", "500")
     assert result.exit_code == 2
@@ -125,11 +126,11 @@ def test_too_few_files_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_soft_limit_is_raised_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int]] = []
+    limits_set: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 4096))
-    monkeypatch.setattr(resource, "setrlimit", lambda _which, limits: asked.append(limits))
-    module.make_room(500)
-    assert asked == [(564, 4096)]
+    monkeypatch.setattr(resource, "setrlimit", lambda _which, limits: limits_set.append(limits))
+    module.raise_file_limit(500)
+    assert limits_set == [(564, 4096)]
 
 
 def test_help_has_an_example_and_the_exit_codes() -> None:
@@ -148,24 +149,24 @@ def test_help_has_an_example_and_the_exit_codes() -> None:
         (["custom", "URL", "cable", "", "", "", ""], ("URL", "cable", 1, 5.0, None)),
     ],
 )
-def test_a_terminal_without_arguments_is_asked(
+def test_a_terminal_without_a_url_gets_prompts(
     monkeypatch: pytest.MonkeyPatch, answers: list[str], expected: tuple[object, ...]
 ) -> None:
     seen: list[tuple[object, ...]] = []
 
-    def execute(options: module.Options, url: str) -> int:
-        seen.append((url, options.transport, options.clients, options.every, options.seconds))
+    def run_listen(options: module.ListenOptions, url: str) -> int:
+        seen.append((url, options.transport, options.clients, options.stats_interval, options.seconds))
         return 0
 
-    monkeypatch.setattr(module, "execute", execute)
-    monkeypatch.setattr(module, "on_terminal", lambda: True)
+    monkeypatch.setattr(module, "run_listen", run_listen)
+    monkeypatch.setattr(module, "stdin_is_terminal", lambda: True)
     result = CliRunner().invoke(listen, [], input="\n".join(answers) + "\n")
     assert result.exit_code == 0, result.output
     assert seen == [expected]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@BOTH
+@BOTH_TRANSPORTS
 def test_a_signal_prints_the_summary(transport: str, number: signal.Signals, code: int) -> None:
     program = "from dashboard_rt.client.listen import listen; listen()"
     with serving() as fake:
@@ -192,7 +193,7 @@ def test_a_signal_prints_the_summary(transport: str, number: signal.Signals, cod
     assert "3 of 3 reached the stream" in rest
 
 
-def test_a_reader_that_leaves_is_no_traceback() -> None:
+def test_a_closed_stdout_ends_without_a_traceback() -> None:
     program = "from dashboard_rt.client.listen import listen; listen()"
     with serving() as fake:
         command = [sys.executable, "-c", program, fake.url]
@@ -201,6 +202,6 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
             assert process.stderr is not None
             process.stdout.readline()
             process.stdout.close()
-            complaints = process.stderr.read()
+            errors = process.stderr.read()
     assert process.returncode == 1
-    assert complaints == ""
+    assert errors == ""

@@ -9,7 +9,7 @@ test("the range doubles with each attempt, up to the cap", () => {
   assert.deepEqual(delays, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
 });
 
-test("the jitter is full: from nothing to the whole range", () => {
+test("the jitter is full: from 0 to the whole range", () => {
   const backoff = createBackoff({ base: 1000, random: () => 0 });
   assert.deepEqual([backoff.next(), backoff.next()], [0, 0]);
 });
@@ -24,7 +24,7 @@ test("every delay lies within its range", () => {
   }
 });
 
-test("a reset starts over", () => {
+test("a reset starts again with the first range", () => {
   const backoff = createBackoff({ base: 1000, random: () => 1 });
   backoff.next();
   backoff.next();

@@ -1,4 +1,4 @@
-/** Fakes at the edge only: a clock that is moved by hand, and the two connections that browsers have. */
+/** Fakes of what a browser provides: a clock that the test moves, and the two kinds of connection. */
 
 export class FakeClock {
   #timers = new Map();
@@ -13,7 +13,7 @@ export class FakeClock {
   };
   clearTimeout = (name) => this.#timers.delete(name);
 
-  /** Let time pass; timers fire at their own moments. */
+  /** Move the time by `ms`; timers fire when they are due. */
   advance(ms) {
     const end = this.time + ms;
     for (let next = this.#next(end); next; next = this.#next(end)) {
@@ -25,7 +25,7 @@ export class FakeClock {
     this.time = end;
   }
 
-  /** The machine slept: time passed, and every timer that was due fires late, at once. */
+  /** Move the time as a sleep of the machine does: timers that were due fire late, all at once. */
   sleep(ms) {
     this.time += ms;
     this.advance(0);
@@ -41,22 +41,22 @@ export class FakeClock {
   }
 }
 
-/** What the clients are told about time and chance. `random` is 0.5 until a test says otherwise. */
+/** The clock and randomness that a client is given. `random` is 0.5 unless a test sets it. */
 export function surroundings(clock, more = {}) {
   const { now, setTimeout, clearTimeout } = clock;
   return { now, setTimeout, clearTimeout, random: () => 0.5, isHidden: () => false, ...more };
 }
 
-/** Writes down what a client reports, in order. */
+/** Records what a client reports, in order. */
 export function recorder() {
-  const heard = { states: [], verdicts: [], updates: [], ignored: [] };
+  const reported = { states: [], verdicts: [], updates: [], ignored: [] };
   const handlers = {
-    onState: (state, loss) => heard.states.push([state, loss]),
-    onVerdict: (verdict) => heard.verdicts.push(verdict),
-    onUpdate: (data, position) => heard.updates.push([data, position]),
-    onIgnored: (what) => heard.ignored.push(what),
+    onState: (state, loss) => reported.states.push([state, loss]),
+    onVerdict: (verdict) => reported.verdicts.push(verdict),
+    onUpdate: (data, position) => reported.updates.push([data, position]),
+    onIgnored: (what) => reported.ignored.push(what),
   };
-  return { ...heard, handlers, last: () => heard.states.at(-1) };
+  return { ...reported, handlers, last: () => reported.states.at(-1) };
 }
 
 export function fakeWebSocket() {
@@ -82,13 +82,13 @@ export function fakeWebSocket() {
       this.readyState = 3;
     }
 
-    /** The server says something. */
-    says(frame) {
+    /** A frame arrives: an object as its JSON. */
+    receives(frame) {
       this.readyState = 1;
       this.onmessage?.({ data: typeof frame === "object" ? JSON.stringify(frame) : frame });
     }
-    /** The connection ends. */
-    ends(code = 1006) {
+    /** The connection ends with that close code. */
+    disconnects(code = 1006) {
       this.readyState = 3;
       this.onclose?.({ code });
     }
@@ -116,7 +116,7 @@ export function fakeEventSource() {
       this.readyState = 2;
     }
 
-    says(type, data, lastEventId = "") {
+    receives(type, data, lastEventId = "") {
       this.readyState = 1;
       this.#listeners[type]?.({ data: typeof data === "string" ? data : JSON.stringify(data), lastEventId });
     }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { UNKNOWN, age, clock, count, figure, grade, lag, seconds } from "../../web/format.js";
 
-test("figures keep their decimals; what is no number is a dash", () => {
+test("figures have fixed decimals; anything but a number is a dash", () => {
   assert.equal(figure(12), "12.0");
   assert.equal(figure(99.934, 2), "99.93");
   for (const odd of [null, undefined, NaN, Infinity, "7", {}]) assert.equal(figure(odd), UNKNOWN);
@@ -26,7 +26,7 @@ test("a negative lag is a difference of clocks, but for a rounding error", () =>
   assert.equal(lag(NaN), UNKNOWN);
 });
 
-test("moments become the local time of day", () => {
+test("timestamps become the local time of day", () => {
   const date = new Date(2026, 10, 23, 7, 5, 9);
   assert.equal(clock(date.toISOString()), "07:05:09");
   for (const odd of [null, undefined, "soon", {}]) assert.equal(clock(odd), UNKNOWN);

@@ -1,8 +1,9 @@
-"""A WebSocket client made of raw frames (RFC 6455), which can send what no library would; Action Cable on it."""
+"""A WebSocket client made of raw frames (RFC 6455), which can send what no library would, and Action Cable on top."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -79,7 +80,7 @@ def upgrade(
     early: bytes = b"",
     rcvbuf: int | None = None,
 ) -> tuple[Wire, Head]:
-    """Ask for the upgrade; `early` are bytes that ride behind the request in the same segment."""
+    """Ask for the upgrade; `early` are bytes sent behind the request in the same segment."""
     key = base64.b64encode(os.urandom(16)).decode()
     lines = [
         ("host", address.netloc),
@@ -99,7 +100,7 @@ def upgrade(
 
 
 def accept_key(key: str) -> str:
-    """RFC 6455 section 4.2.2: proof that the server read our key."""
+    """The `sec-websocket-accept` for a key (RFC 6455 section 4.2.2)."""
     digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
     return base64.b64encode(digest).decode()
 
@@ -176,7 +177,7 @@ class CableClient:
         return answer
 
     def fence(self) -> list[dict[str, Any]]:
-        """Everything the server had to say to what was sent so far: a subscribe it must refuse marks the place."""
+        """Every answer to what was sent so far: the rejection of a last, unknown subscribe marks their end."""
         self._fences += 1
         mark = json.dumps({"channel": "NoSuchChannel", "fence": self._fences})
         self.send(command("subscribe", mark))
@@ -192,6 +193,11 @@ class CableClient:
                 self.text()
             except CableClosed as end:
                 return end
+
+    def echo(self, end: CableClosed) -> None:
+        """Answer the server's close frame, as RFC 6455 section 5.5.1 wants it."""
+        with contextlib.suppress(OSError):  # the server need not wait for it
+            self.wire.send(frame(CLOSE, b"" if end.code is None else struct.pack("!H", end.code)))
 
     def close(self) -> None:
         self.wire.close()

@@ -1,94 +1,119 @@
-"""Servers for the live tests: one process per set of settings, kept for the session, its log judged each time."""
+"""Servers for the live tests: one process per set of settings, whose logs are checked after each test.
+
+The server with no settings of its own serves the whole run; any other ends with the module that asked for it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.live import stock
 from tests.live.followers import TRANSPORTS
-from tests.live.server import Server
-from tests.live.stock import StockClients
+from tests.live.server import SERVE, Server
 from tests.live.wire import Wire
 
-STATES = [f"state{n}" for n in range(200)]
-LOGS = [f"log{n}" for n in range(800)]
+STATES = [f"state{n}" for n in range(60)]
+LOGS = [f"log{n}" for n in range(400)]
 STREAMS = ",".join(["dashboard_updates:state", *(f"{n}:state" for n in STATES), *(f"{n}:log" for n in LOGS)])
-SHARED = {"STREAMS": STREAMS, "SSE_HEARTBEAT": "1", "CABLE_PING": "1", "MAX_REPLAY": "200", "TAIL_SIZE": "50"}
+MAX_REPLAY = 200
+TAIL_SIZE = 50
+SHARED = {
+    "STREAMS": STREAMS,
+    "SSE_HEARTBEAT": "0.5",
+    "CABLE_PING": "0.5",
+    "MAX_REPLAY": str(MAX_REPLAY),
+    "TAIL_SIZE": str(TAIL_SIZE),
+    "SEND_TIMEOUT": "30",  # a test that is slow itself, on a busy machine, is not aborted
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "limit(seconds): how long this test may take, instead of 40")
-    config.addinivalue_line(
-        "markers", "last: runs at the end, what it waits for passes beside the other tests"
-    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lives here, and let the quiet minute (test_node.py) be asked for last: it passes beside the others."""
+    """Mark every test of this directory as live."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.live)
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+class Key(NamedTuple):
+    """What makes two servers the same: the command, and the settings on top of SHARED."""
+
+    command: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+
+    @property
+    def ordinary(self) -> bool:
+        return self.command == SERVE and {name for name, _ in self.env} <= {"HANDOVER"}
 
 
 class Servers:
-    """Starts a server when its settings are first asked for, and again when a test killed it."""
+    """The running servers. One is started when its settings are first asked for, and again after it died."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._running: dict[tuple[tuple[str, str], ...], Server] = {}
+        self._running: dict[Key, Server] = {}
         self._streams: dict[int, tuple[Iterator[str], Iterator[str]]] = {}
         self._number = count()
-        self.asked: list[Server] = []
+        self._used: list[Server] = []
 
     def new(self, env: Mapping[str, str] | None = None, **more: str) -> Server:
-        """A server of the test's own, not started yet: `with servers.new(...) as server`."""
+        """A server for one test, not started yet: `with servers.new(...) as server`."""
+        return self.new_by(SERVE, **{**(env or {}), **more})
+
+    def new_by(self, command: Sequence[str], **env: str) -> Server:
+        """As `new`, run by another command (see `Server`)."""
         directory = self._root / f"server{next(self._number)}"
         directory.mkdir()
-        server = Server(directory, {**SHARED, **(env or {}), **more})
-        return self._noted(server)
+        return self._use(Server(directory, {**SHARED, **env}, command))
 
     def get(self, **env: str) -> Server:
-        """The session's server with these settings on top of SHARED."""
-        key = tuple(sorted(env.items()))
+        """The server with these settings on top of SHARED, which other tests use too."""
+        return self.get_by(SERVE, **env)
+
+    def get_by(self, command: Sequence[str], **env: str) -> Server:
+        """As `get`, run by another command."""
+        key = Key(tuple(command), tuple(sorted(env.items())))
         server = self._running.get(key)
         if server is None or not server.alive:
-            server = self._running[key] = self.new(env).start()
-        return self._noted(server)
+            server = self._running[key] = self.new_by(command, **env).start()
+        return self._use(server)
 
-    def _noted(self, server: Server) -> Server:
-        if server not in self.asked:
-            self.asked.append(server)
+    def _use(self, server: Server) -> Server:
+        if server not in self._used:
+            self._used.append(server)
         return server
 
     def stream(self, server: Server, kind: str) -> str:
-        """A stream of this server that no test has touched."""
+        """A stream of this server that no other test uses; `kind` is "state" or "log"."""
         states, logs = self._streams.setdefault(id(server), (iter(STATES), iter(LOGS)))
         return next(states if kind == "state" else logs)
 
-    def judge(self) -> None:
-        """After a test: what it asked is alive unless ended on purpose, and says nothing bad."""
-        asked, self.asked = self.asked, []
-        for server in asked:
+    def check_logs(self) -> None:
+        """After a test: the servers it used logged no error, and those of other tests are still running."""
+        used, self._used = self._used, []
+        for server in used:
+            server.forget_apis()
             if server.process is not None:
                 server.check_log()
-        for server in asked:
+        for server in used:
             if server in self._running.values():
-                assert server.alive, f"the shared server died:\n{server.output()[-4000:]}"
+                assert server.alive, f"a shared server died:\n{server.output()[-4000:]}"
 
-    def stop(self) -> None:
-        """All of them, even when one of them has bad last words."""
+    def stop(self, *, keep_ordinary: bool = False) -> None:
+        """Stop all of them, also when the log of one of them fails its check."""
         with contextlib.ExitStack() as stack:
-            for server in self._running.values():
-                stack.callback(server.stop)
+            for key in [key for key in self._running if not (keep_ordinary and key.ordinary)]:
+                stack.callback(self._running.pop(key).stop)
 
 
 @pytest.fixture(scope="session")
@@ -98,40 +123,23 @@ def all_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     servers.stop()
 
 
-class Quiet(NamedTuple):
-    """A server that nobody publishes on, and the stock clients that stay with it; None where they are not wanted."""
-
-    server: Server | None = None
-    clients: StockClients | None = None
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quiet_minute(
-    request: pytest.FixtureRequest, all_servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Quiet]:
-    """Begins with the session, so that its real minute passes while the other tests run."""
-    wanted = any(item.get_closest_marker("last") for item in request.session.items)
-    if not wanted or stock.missing():
-        yield Quiet()
-        return
-    with all_servers.new(CABLE_PING="3") as server:
-        watched = [stock.client(server, kind, "log0", quiet=60_000) for kind in stock.KINDS]
-        clients = StockClients(watched, tmp_path_factory.mktemp("quiet") / "node.log")
-        yield Quiet(server, clients)
-        clients.stop()
+# A start costs half a second, and an idle server one percent of a core: a dozen of them would slow down the others.
+@pytest.fixture(scope="module")
+def module_servers(all_servers: Servers) -> Iterator[Servers]:
+    yield all_servers
+    all_servers.stop(keep_ordinary=True)
 
 
 @pytest.fixture
-def servers(all_servers: Servers) -> Iterator[Servers]:
-    all_servers.asked = []
-    yield all_servers
+def servers(module_servers: Servers) -> Iterator[Servers]:
+    yield module_servers
     Wire.close_all()
-    all_servers.judge()
+    module_servers.check_logs()
 
 
 @pytest.fixture(autouse=True)
 def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Heartbeats keep a waiting socket busy for ever, so a test as a whole has an end too (seconds)."""
+    """End a test that waits for ever: heartbeats keep a waiting socket busy, so its own timeout never fires."""
     marker = request.node.get_closest_marker("limit")
 
     def too_long(*_: object) -> None:
@@ -144,8 +152,11 @@ def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture(params=["on", "off"], ids=lambda value: f"handover-{value}")
+@pytest.fixture(
+    params=["on", pytest.param("off", marks=pytest.mark.slow)], ids=lambda value: f"handover-{value}"
+)
 def handover(request: pytest.FixtureRequest) -> str:
+    """Every test that asks for a server runs in both forms; test_handover_off.py holds the fast tests of the second."""
     value: str = request.param
     return value
 
@@ -158,17 +169,17 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(servers: Servers, handover: str) -> Server:
-    """The ordinary server of the behaviours, in both forms."""
+    """The server with no settings of its own."""
     return servers.get(HANDOVER=handover)
 
 
 @pytest.fixture
 def log(servers: Servers, server: Server) -> str:
-    """An untouched stream of kind log."""
+    """An unused stream of kind log."""
     return servers.stream(server, "log")
 
 
 @pytest.fixture
 def state(servers: Servers, server: Server) -> str:
-    """An untouched stream of kind state."""
+    """An unused stream of kind state."""
     return servers.stream(server, "state")

@@ -1,12 +1,13 @@
-"""One client for all behaviours: it follows a stream over any transport, keeps its cursor and checks every step of it.
+"""A test client of one stream over any transport, which keeps its cursor and checks each update against it.
 
-A follower fails on the spot when an update is lost, doubled or out of order, so tests need only say what they expect.
+A follower fails at once when an update is lost, doubled or out of order, so tests need only state what they expect.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ TRANSPORTS = ("sse", "cable-v1", "cable-ext")
 
 
 class Position(NamedTuple):
-    """A position taken apart; only tests do that, to clients it is opaque."""
+    """A position split into its parts; only tests do that, to clients it is opaque."""
 
     epoch: str
     id: int
@@ -37,7 +38,7 @@ class Position(NamedTuple):
 
 
 class Goodbye(Exception):
-    """The server said goodbye: why, and when to come back (ms)."""
+    """The server ended the connection on purpose: the reason, and when to come back (ms)."""
 
     def __init__(self, reason: str, retry_ms: int | None) -> None:
         super().__init__(f"{reason}, back in {retry_ms} ms")
@@ -46,7 +47,7 @@ class Goodbye(Exception):
 
 
 class Jumped(Exception):
-    """SSE: a client that fell behind was told `gap` in the middle of its stream; it goes on at `to`."""
+    """SSE: a client that fell behind got a second verdict, `gap`; its stream continues behind `to`."""
 
     def __init__(self, behind: Position, to: Position, missed: int | None) -> None:
         super().__init__(f"from {behind} to {to}, missing {missed}")
@@ -56,13 +57,13 @@ class Jumped(Exception):
 
 
 class Follower(ABC):
-    """One client of one stream. `cursor` is what it would resume from, `judged_at` what its last verdict named."""
+    """One client of one stream. `cursor` is what it would resume from, `start` the position of its last verdict."""
 
     transport: str
 
     def __init__(self) -> None:
         self.cursor = Position("?", 0)
-        self.judged_at = self.cursor
+        self.start = self.cursor
         self.verdicts: list[str] = []
         self.replaying: int | None = None
         self.missed: int | None = None
@@ -72,15 +73,15 @@ class Follower(ABC):
     def verdict(self) -> str:
         return self.verdicts[-1]
 
-    def judged(self, verdict: dict[str, Any]) -> None:
-        """Take a verdict to heart."""
+    def take_verdict(self, verdict: dict[str, Any]) -> None:
+        """Continue from the position of a verdict."""
         assert verdict["verdict"] in ("fresh", "recovered", "gap"), verdict
         self.verdicts.append(verdict["verdict"])
-        self.cursor = self.judged_at = Position.of(verdict["position"])
+        self.cursor = self.start = Position.of(verdict["position"])
         self.replaying, self.missed = verdict.get("replaying"), verdict.get("missed")
 
     def step(self, position: Position) -> None:
-        """An update came: it has to be the very next one."""
+        """Check that an update is the next one, and move the cursor."""
         assert position == self.cursor.plus(1), f"{self.transport}: {position} came after {self.cursor}"
         self.cursor = position
 
@@ -104,15 +105,15 @@ class Follower(ABC):
 
     @abstractmethod
     def goodbye(self) -> Goodbye:
-        """Read to the end, which has to be a goodbye and then a clean close."""
+        """Read to the end, which has to be a goodbye and a clean close."""
 
     @abstractmethod
     def beat(self) -> None:
-        """Read on until a heartbeat (SSE) or a ping (cable) came; no update may come before it."""
+        """Read the next message, which has to be a heartbeat (SSE) or a ping (cable)."""
 
     @abstractmethod
     def drop(self) -> None:
-        """Vanish without a word."""
+        """Reset the connection."""
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +123,7 @@ class Follower(ABC):
 
 
 class SseFollower(Follower):
-    """Native SSE: every event carries its position."""
+    """A client of SSE: every event carries its position."""
 
     transport = "sse"
 
@@ -146,7 +147,7 @@ class SseFollower(Follower):
 
     def _verdict(self, verdict: dict[str, Any], event_id: str | None) -> None:
         assert verdict["position"] == event_id, (verdict, event_id)
-        self.judged(verdict)
+        self.take_verdict(verdict)
 
     def next(self) -> Any:
         while True:
@@ -177,9 +178,9 @@ class SseFollower(Follower):
         try:
             while True:
                 self.next()
-        except Goodbye as said:
+        except Goodbye as goodbye:
             self._end()
-            return said
+            return goodbye
 
     def _end(self) -> None:
         try:
@@ -201,7 +202,7 @@ class SseFollower(Follower):
 
 
 class CableFollower(Follower):
-    """Our own cable client on either protocol: on v1 it counts, on ext each frame says where it is."""
+    """A cable client that resumes as our own does: on v1 it counts updates, on ext each frame has its position."""
 
     protocol = V1
 
@@ -220,7 +221,7 @@ class CableFollower(Follower):
         self.client.send(command("subscribe", self.identifier, **resume))
         self._refused(answer := self.client.message())
         assert answer["type"] == "confirm_subscription" and answer["identifier"] == self.identifier, answer
-        self.judged(answer)
+        self.take_verdict(answer)
 
     def _refused(self, message: dict[str, Any]) -> None:
         if message.get("type") == "disconnect":
@@ -233,11 +234,11 @@ class CableFollower(Follower):
             message = self.client.message(pings=True)
         self._refused(message)
         assert message["identifier"] == self.identifier and "type" not in message, message
-        self.step(self.place(message))
+        self.step(self.position(message))
         return message["message"]
 
-    def place(self, message: dict[str, Any]) -> Position:
-        """Where this data frame stands in its stream."""
+    def position(self, message: dict[str, Any]) -> Position:
+        """The position of a data frame."""
         assert message.keys() == {"identifier", "message"}, message
         return self.cursor.plus(1)
 
@@ -245,10 +246,11 @@ class CableFollower(Follower):
         try:
             while True:
                 self.next()
-        except Goodbye as said:
+        except Goodbye as goodbye:
             end = self.client.closed()
-            assert end.code == (1001 if said.reason == "server_restart" else 1000), end
-            return said
+            assert end.code == (1001 if goodbye.reason == "server_restart" else 1000), end
+            self.client.echo(end)
+            return goodbye
 
     def beat(self) -> None:
         message = json.loads(self.client.text())
@@ -268,13 +270,13 @@ class ExtFollower(CableFollower):
     transport = "cable-ext"
     protocol = EXT
 
-    def place(self, message: dict[str, Any]) -> Position:
+    def position(self, message: dict[str, Any]) -> Position:
         assert message.keys() == {"identifier", "message", "stream_id", "epoch", "offset"}, message
         assert message["stream_id"] == self.stream
         return Position(message["epoch"], message["offset"])
 
 
-KINDS: dict[str, type[SseFollower] | type[CableFollower]] = {
+KINDS: dict[str, Callable[[Address, str, str | None, int | None], Follower]] = {
     kind.transport: kind for kind in (SseFollower, V1Follower, ExtFollower)
 }
 
@@ -288,8 +290,7 @@ def follow(
 ) -> Follower:
     """A follower of `stream`, resuming at `position` when there is one."""
     asked = None if position is None else str(position)
-    follower = KINDS[transport](address, stream, asked, rcvbuf)
-    return follower
+    return KINDS[transport](address, stream, asked, rcvbuf)
 
 
 ENDINGS = (Goodbye, Ended, CableClosed, Closed, ConnectionError)

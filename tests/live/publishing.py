@@ -1,4 +1,4 @@
-"""What the HTTP tests ask with, and how a refusal looks (protocol §5)."""
+"""Requests of the HTTP tests, and the check of a refusal (protocol §5)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BEARER = ("authorization", f"Bearer {TOKEN}")
 
 
 def publish(server: Server, stream: str, body: bytes | str, **headers: str) -> Response:
-    """POST a body as it is, with the token; header names with `_` for `-`."""
+    """POST a body as it is, with the token; header names are written with `_` for `-`."""
     lines = [BEARER, *((name.replace("_", "-"), value) for name, value in headers.items())]
     return server.ask("POST", f"/streams/{stream}", lines, body.encode() if isinstance(body, str) else body)
 
@@ -20,7 +20,7 @@ def ndjson(server: Server, stream: str, body: bytes | str, **headers: str) -> Re
 
 
 def refused(response: Response, status: int) -> str:
-    """Assert a refusal of that status in the house's form; its code."""
+    """Check that this is a refusal with that status; its error code."""
     assert response.status == status, (response.status, response.body)
     answer = response.json()
     assert answer.keys() == {"error", "detail"}
@@ -30,6 +30,6 @@ def refused(response: Response, status: int) -> str:
 
 
 def head(server: Server, stream: str) -> int:
-    """How many updates a stream has."""
+    """The number of updates in a stream."""
     with follow("sse", server.address, stream) as client:
         return client.cursor.id

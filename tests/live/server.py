@@ -1,4 +1,4 @@
-"""A real server process: started on a free port, asked over its wires, ended by its pid, its log judged."""
+"""A server process: started on a free port, asked over HTTP, stopped by its pid, its log checked."""
 
 from __future__ import annotations
 
@@ -34,17 +34,12 @@ BASE = {
     "PUBLISH_TOKEN": TOKEN,
     "DRAIN_SECONDS": "1",
 }
-KEPT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "TMPDIR",
-    "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH",
-)  # all other variables might be settings
-START_LIMIT = 30.0
-# Where Linux has it: a server whose test run was killed ends with it, and its pid stays its own.
-WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+# Any other variable might be a setting.
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+SERVE = ("dashboard_rt", "serve")
+START_LIMIT = 30.0  # seconds
+# Where Linux has setpriv: a server is killed with the test run that started it.
+DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
 
@@ -90,13 +85,13 @@ class Api:
 
 
 class Server:
-    """One process. `command` lets other servers run the app; `env` are settings on top of BASE."""
+    """One process: `command` (a module and its arguments, `{port}` filled in) with `env`, settings on top of BASE."""
 
     def __init__(
         self,
         directory: Path,
         env: Mapping[str, str] | None = None,
-        command: Sequence[str] = ("dashboard_rt", "serve"),
+        command: Sequence[str] = SERVE,
         *,
         tls: bool = False,
     ) -> None:
@@ -105,7 +100,7 @@ class Server:
         settings = {**BASE, "PORT": str(self.address.port), **(env or {})}
         self.env = {name: os.environ[name] for name in KEPT if name in os.environ} | settings
         self.command = [
-            *WITH_US,
+            *DIE_WITH_PARENT,
             sys.executable,
             "-m",
             *(part.replace("{port}", str(self.address.port)) for part in command),
@@ -118,7 +113,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Server:
-        self._hang_up()
+        self._close_apis()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, cwd=self.directory, env=self.env, stdout=log, stderr=log
@@ -168,14 +163,14 @@ class Server:
         return done.stdout
 
     def check_log(self) -> None:
-        """Fail when the log says what it must never say; each stretch of it is judged once."""
-        fresh = self.output()[self._checked :]
-        self._checked += len(fresh)
-        for words in self.forbidden:
-            assert words not in fresh, f"the server's log holds {words!r}:\n{fresh[-6000:]}"
+        """Fail when what was logged since the last check holds a forbidden phrase."""
+        new = self.output()[self._checked :]
+        self._checked += len(new)
+        for phrase in self.forbidden:
+            assert phrase not in new, f"the server's log holds {phrase!r}:\n{new[-6000:]}"
 
     def end(self, sig: signal.Signals = signal.SIGTERM) -> None:
-        """Send a signal; the process may take its time."""
+        """Send a signal and do not wait for the exit."""
         assert self.process is not None
         self.process.send_signal(sig)
 
@@ -191,22 +186,28 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        self._hang_up()
+        self._close_apis()
 
-    def _hang_up(self) -> None:
-        """Kept connections lead nowhere once the process is gone; whoever uses them opens a new one."""
+    def _close_apis(self) -> None:
+        """Close the kept connections of a process that is gone; http.client opens new ones when they are used."""
         for api in self._apis:
             api.connection.close()
 
+    def forget_apis(self) -> None:
+        """After a test: close the kept connections, as the server ends them by itself when they idle for long."""
+        self._close_apis()
+        self._apis.clear()
+        self._own = None
+
     def stop(self) -> None:
-        """End in order, whatever state it is in, and judge the log."""
+        """Stop with SIGTERM if it still runs, and check the log."""
         if self.alive:
             self.end()
             try:
                 self.wait()
             finally:
                 self.kill()
-        self._hang_up()
+        self._close_apis()
         self.check_log()
 
     def __enter__(self) -> Server:
@@ -216,7 +217,7 @@ class Server:
         try:
             self.stop()
         except AssertionError:
-            if kind is None:  # a test that failed already tells more than its server's last words
+            if kind is None:  # the test's own failure tells more than its server's log
                 raise
 
     def ask(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Response:
@@ -234,7 +235,7 @@ class Server:
         return self._own.publish(stream, *updates, key=key)
 
     def put(self, stream: str, update: Any) -> str:
-        """Publish one update and wait until new clients are served up to it."""
+        """Publish one update and wait until new clients are served up to it; its position."""
         return self.seen(stream, self.publish(stream, update))
 
     def count(self, stream: str, start: int, number: int) -> str:
@@ -242,7 +243,7 @@ class Server:
         return self.seen(stream, self.publish(stream, *({"n": n} for n in range(start, start + number))))
 
     def seen(self, stream: str, position: str) -> str:
-        """Wait until new clients are served up to here: a 201 says "on disk", the fan-out may be a moment behind."""
+        """Wait until new clients are served up to here: a 201 says "on disk", fan-out may come a moment later."""
         until(lambda: self._recovers(stream, position), f"{position} is served")
         return position
 

@@ -1,4 +1,4 @@
-"""An SSE client that sees bytes: the head, the chunks, the blocks, and the events they mean (WHATWG HTML 9.2.6)."""
+"""An SSE client that shows bytes: the head, the chunks, the blocks, and their events (WHATWG HTML 9.2.6)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ended(Exception):
 
 
 class SseClient:
-    """A connection to the stream; the head is read on entry, events when asked for."""
+    """A connection to the stream; the head is read at once, events when asked for."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class SseClient:
         return block.decode()
 
     def event(self) -> Event:
-        """The next event that a page would hear of; retry lines are noted on the way."""
+        """The next event that a browser would dispatch; retry lines before it go to `retries`."""
         while True:
             block = self.block()
             fields = [_field(line) for line in block.split("\n") if line and not line.startswith(":")]

@@ -1,4 +1,7 @@
-"""Protocol §2, history on the extended protocol: after the confirm or as a command of its own, whole or not at all."""
+"""History on the extended protocol (protocol §2): replays from a real log, by position and by the server's clock.
+
+Which request is served and which is rejected is held by tests/transports/cable/test_session.py.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +37,24 @@ def since(seconds: float) -> dict[str, Any]:
 
 
 def numbers(messages: list[dict[str, Any]]) -> list[Any]:
-    """The messages as a test wants to read them: `n` of data frames, type of the others."""
+    """`n` of each data frame, the type of each other message."""
     return [one["message"]["n"] if "message" in one else one["type"] for one in messages]
 
 
 def ask(client: CableClient, stream: str, history: object) -> list[Any]:
-    """A history command and everything it brings."""
+    """A history command and all its answers."""
     client.send(command("history", identifier(stream), history=history))
     return numbers(settled(client))
 
 
 def subscribe(client: CableClient, stream: str, history: object) -> list[Any]:
-    """A subscribe that carries history, and everything it brings."""
+    """A subscribe that carries history, and all its answers."""
     client.send(command("subscribe", identifier(stream), history=history))
     return numbers(settled(client))
 
 
 def settled(client: CableClient) -> list[dict[str, Any]]:
-    """Everything up to the answer of a history request, and what stands right behind it."""
+    """Everything up to the answer of a history request, and what comes right behind it."""
     seen = [client.message()]
     while seen[-1].get("type") not in ("confirm_history", "reject_history"):
         seen.append(client.message())
@@ -62,32 +65,19 @@ def settled(client: CableClient) -> list[dict[str, Any]]:
 
 
 def test_history_by_offset_follows_the_confirm(server: Server, client: CableClient, log: str) -> None:
-    known = server.count(log, 0, 3)
+    known = Position.of(server.count(log, 0, 3))
     server.count(log, 3, 4)
-    assert subscribe(client, log, at(log, known)) == ["confirm_subscription", 3, 4, 5, 6, "confirm_history"]
+    client.send(command("subscribe", identifier(log), history=at(log, known)))
+    answers = settled(client)
+    assert numbers(answers) == ["confirm_subscription", 3, 4, 5, 6, "confirm_history"]
+    data = [one for one in answers if "message" in one]
+    assert [(one["stream_id"], one["epoch"]) for one in data] == [(log, known.epoch)] * 4
+    assert [one["offset"] for one in data] == [known.plus(n).id for n in range(1, 5)]
     server.publish(log, {"n": 7})
     assert client.message()["message"] == {"n": 7}
 
 
-def test_replayed_frames_carry_the_triple(server: Server, client: CableClient, log: str) -> None:
-    known = Position.of(server.count(log, 0, 1))
-    server.count(log, 1, 2)
-    client.send(command("subscribe", identifier(log), history=at(log, known)))
-    data = [one for one in settled(client) if "message" in one]
-    assert [(one["stream_id"], one["epoch"], one["offset"]) for one in data] == [
-        (log, known.epoch, known.id + 1),
-        (log, known.epoch, known.id + 2),
-    ]
-
-
-def test_nothing_missed_is_confirmed(server: Server, client: CableClient, log: str) -> None:
-    head = server.count(log, 0, 3)
-    assert subscribe(client, log, at(log, head)) == ["confirm_subscription", "confirm_history"]
-
-
-def test_offset_0_of_an_empty_stream_is_servable(server: Server, client: CableClient, log: str) -> None:
-    assert client.subscribe(identifier(log))["type"] == "confirm_subscription"
-    client.send(command("unsubscribe", identifier(log)))
+def test_offset_0_of_an_empty_stream_can_be_served(server: Server, client: CableClient, log: str) -> None:
     empty = client.subscribe(identifier(log))["position"]
     client.send(command("unsubscribe", identifier(log)))
     assert subscribe(client, log, at(log, empty)) == ["confirm_subscription", "confirm_history"]
@@ -95,90 +85,26 @@ def test_offset_0_of_an_empty_stream_is_servable(server: Server, client: CableCl
     assert client.message()["message"] == {"n": 0}
 
 
-def test_since_now_the_first_time(server: Server, client: CableClient, log: str) -> None:
-    """A whole second ago was before everything here: inclusive, of the server's clock."""
+def test_history_since_a_second_of_the_servers_clock(server: Server, client: CableClient, log: str) -> None:
+    """Whole seconds, inclusive: what @anycable/core asks for on its first connection."""
     now = time.time()
     server.count(log, 0, 2)
     assert subscribe(client, log, since(now)) == ["confirm_subscription", 0, 1, "confirm_history"]
     assert ask(client, log, since(time.time() + 60)) == ["confirm_history"]
+    server.count(log, 2, 199)
+    assert [client.message()["message"]["n"] for _ in range(199)] == list(range(2, 201))
+    assert ask(client, log, since(1)) == ["reject_history"], "one more than MAX_REPLAY"
 
 
-def test_since_long_ago_brings_everything(server: Server, client: CableClient, log: str) -> None:
-    server.count(log, 0, 5)
-    assert subscribe(client, log, since(1)) == ["confirm_subscription", 0, 1, 2, 3, 4, "confirm_history"]
-
-
-def test_since_over_max_replay_is_rejected(server: Server, client: CableClient, log: str) -> None:
-    server.count(log, 0, 201)
-    assert subscribe(client, log, since(1)) == ["confirm_subscription", "reject_history"]
-    server.publish(log, {"n": "next"})
-    assert client.message()["message"] == {"n": "next"}
-
-
-def test_a_state_is_drawn_at_once_when_history_is_empty(
-    server: Server, client: CableClient, state: str
-) -> None:
-    server.count(state, 0, 3)
-    got = subscribe(client, state, since(time.time() + 60))
-    assert sorted(map(str, got)) == ["2", "confirm_history", "confirm_subscription"]
-    assert got[0] == "confirm_subscription"
-
-
-def test_a_state_is_drawn_once_when_history_held_it(server: Server, client: CableClient, state: str) -> None:
+def test_the_newest_of_a_state_comes_once(server: Server, client: CableClient, state: str) -> None:
+    """Behind a replay that did not hold it, or within the replay."""
     known = server.count(state, 0, 1)
     server.count(state, 1, 2)
     assert subscribe(client, state, at(state, known)) == ["confirm_subscription", 1, 2, "confirm_history"]
-
-
-def test_a_state_that_was_current_stays_silent(server: Server, client: CableClient, state: str) -> None:
-    """Known to be at the newest already: nothing is missing, so nothing may be doubled (§3)."""
-    head = server.count(state, 0, 2)
-    got = subscribe(client, state, at(state, head))
-    assert got in (
-        ["confirm_subscription", "confirm_history"],
-        ["confirm_subscription", "confirm_history", 1],
-    )
-
-
-UNSERVABLE = [
-    "another epoch",
-    "the future",
-    "a negative offset",
-    "an offset as text",
-    "a fraction",
-    "no epoch",
-    "huge",
-]
-
-
-@pytest.mark.parametrize("kind", ["log", "state"])
-@pytest.mark.parametrize("what", UNSERVABLE)
-def test_what_cannot_be_served_is_rejected_whole(
-    servers: Servers, server: Server, client: CableClient, kind: str, what: str
-) -> None:
-    stream = servers.stream(server, kind)
-    head = Position.of(server.count(stream, 0, 3))
-    entries: dict[str, dict[str, Any]] = {
-        "another epoch": {"epoch": "x" + head.epoch, "offset": 1},
-        "the future": {"epoch": head.epoch, "offset": 4},
-        "a negative offset": {"epoch": head.epoch, "offset": -1},
-        "an offset as text": {"epoch": head.epoch, "offset": "1"},
-        "a fraction": {"epoch": head.epoch, "offset": 1.5},
-        "no epoch": {"offset": 1},
-        "huge": {"epoch": head.epoch, "offset": 10**30},
-    }
-    got = subscribe(client, stream, {"streams": {stream: entries[what]}})
-    assert got == ["confirm_subscription", "reject_history", *([2] if kind == "state" else [])]
-    server.publish(stream, {"n": 3})
-    assert client.message()["message"] == {"n": 3}
-
-
-def test_too_far_behind_is_rejected_whole(server: Server, client: CableClient, log: str) -> None:
-    known = Position.of(server.count(log, 0, 1))
-    server.count(log, 1, 201)
-    assert subscribe(client, log, at(log, known)) == ["confirm_subscription", "reject_history"]
-    assert ask(client, log, at(log, known)) == ["reject_history"]
-    assert ask(client, log, at(log, known.plus(1)))[-1] == "confirm_history"
+    client.send(command("unsubscribe", identifier(state)))
+    got = subscribe(client, state, since(time.time() + 60))
+    assert sorted(map(str, got)) == ["2", "confirm_history", "confirm_subscription"]
+    assert got[0] == "confirm_subscription"
 
 
 def test_the_oldest_position_that_can_be_served(servers: Servers, handover: str) -> None:
@@ -214,6 +140,12 @@ def replayed(client: CableClient, stream: str, position: Position) -> list[int]:
     return [one["offset"] for one in got if "message" in one]
 
 
+def test_history_on_a_rejected_subscribe_is_skipped(client: CableClient) -> None:
+    client.send(command("subscribe", identifier("no_such_stream"), history=since(1)))
+    assert client.message()["type"] == "reject_subscription"
+    assert client.fence() == []
+
+
 # --- as a command
 
 
@@ -227,56 +159,8 @@ def test_the_history_command_replays_and_confirms(server: Server, client: CableC
     assert client.message()["message"] == {"n": 5}
 
 
-def test_by_offset_wins_over_by_time(server: Server, client: CableClient, log: str) -> None:
-    client.subscribe(identifier(log))
-    known = server.count(log, 0, 3)
-    server.count(log, 3, 1)
-    assert [client.message()["message"]["n"] for _ in range(4)] == [0, 1, 2, 3]
-    assert ask(client, log, at(log, known, since=1)) == [3, "confirm_history"]
-
-
-def test_the_history_command_is_rejected_whole(server: Server, client: CableClient, log: str) -> None:
-    client.subscribe(identifier(log))
-    head = Position.of(server.count(log, 0, 3))
-    assert [client.message()["message"]["n"] for _ in range(3)] == [0, 1, 2]
-    assert ask(client, log, at(log, Position("x" + head.epoch, 1))) == ["reject_history"]
-    assert ask(client, log, at(log, head.plus(1))) == ["reject_history"]
-
-
-@pytest.mark.parametrize(
-    "history",
-    [None, 5, "since", [], {}, {"since": "now"}, {"since": -1}, {"since": 1e300}, {"since": None, "streams": {}},
-     {"streams": []}, {"streams": {"log0": 5}}, {"streams": {"no_such_stream": {"epoch": "x", "offset": 1}}}],
-)  # fmt: skip
-def test_odd_history_never_ends_a_socket(
-    server: Server, client: CableClient, log: str, history: object
-) -> None:
-    client.subscribe(identifier(log))
-    client.send(command("history", identifier(log), history=history))
-    client.send(command("history", identifier(log)))
-    client.send(command("subscribe", identifier(log, n=2), history=history))
-    kinds = {one.get("type") for one in client.fence()}
-    assert kinds <= {"confirm_subscription", "confirm_history", "reject_history"}
-    server.publish(log, {"n": 0})
-    got = {client.message()["identifier"] for _ in range(2)}
-    assert got == {identifier(log), identifier(log, n=2)}
-
-
-def test_history_of_an_unknown_identifier_is_counted(server: Server, client: CableClient, log: str) -> None:
-    before = server.metric("ignored_total", reason="unknown_identifier")
-    client.send(command("history", identifier(log), history=since(1)))
-    assert client.fence() == []
-    assert server.metric("ignored_total", reason="unknown_identifier") == before + 1
-
-
-def test_history_on_a_rejected_subscribe_is_skipped(client: CableClient) -> None:
-    client.send(command("subscribe", identifier("no_such_stream"), history=since(1)))
-    assert client.message()["type"] == "reject_subscription"
-    assert client.fence() == []
-
-
 def test_live_updates_never_overtake_the_replay(server: Server, client: CableClient, log: str) -> None:
-    """@anycable/core keeps the position of the last frame: older frames after newer ones would set it back."""
+    """@anycable/core resumes from the position of the last frame: an older frame after newer ones would set it back."""
     known = server.count(log, 0, 1)
     server.count(log, 1, 150)
     client.send(command("subscribe", identifier(log), history=at(log, known)))

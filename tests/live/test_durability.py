@@ -1,4 +1,4 @@
-"""Kill -9 while publishing, with fifty resuming clients of each transport: nothing acknowledged is ever lost."""
+"""Kill -9 while publishing, with fifty resuming clients of each transport: no acknowledged update is lost."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ import threading
 from functools import partial
 from itertools import count
 
+import pytest
+
 from tests.live.conftest import Servers
 from tests.live.followers import ENDINGS, Follower, Position, follow
 from tests.live.server import Server
 from tests.live.wire import until
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 50
 KILLS = 3
 PUBLISHERS = 4
-ACKNOWLEDGED_PER_LIFE = 60
+ACKNOWLEDGED_BETWEEN_KILLS = 60
 STREAM = "log0"
 END = -1
 
 
 class Resuming(threading.Thread):
-    """A client as clients are: comes back from its last position until it has seen the end."""
+    """A client that reconnects from its last position until it has seen the last update."""
 
     def __init__(self, server: Server, transport: str) -> None:
         super().__init__(daemon=True)
@@ -37,16 +41,16 @@ class Resuming(threading.Thread):
         cursor = self._first.cursor
         try:
             while not (self.seen and self.seen[-1][1] == END):
-                cursor = self._life(cursor)
+                cursor = self._connection(cursor)
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.error = error
 
-    def _life(self, cursor: Position) -> Position:
-        """One connection, from `cursor` as far as it goes; where it got to."""
+    def _connection(self, cursor: Position) -> Position:
+        """One connection, from `cursor` until it ends; the cursor at its end."""
         try:
             follower = self._first or follow(self.transport, self._address, STREAM, cursor)
         except ENDINGS:
-            threading.Event().wait(0.05)
+            threading.Event().wait(0.05)  # between two attempts, as the server is down
             return cursor
         if self._first is None:
             assert follower.verdict == "recovered", follower.verdict
@@ -74,11 +78,11 @@ class Publishing(threading.Thread):
     def run(self) -> None:
         try:
             while not self._stop_asked.is_set():
-                self._insist(next(self._numbers))
+                self._publish(next(self._numbers))
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.error = error
 
-    def _insist(self, n: int) -> None:
+    def _publish(self, n: int) -> None:
         api = self._server.api()
         while n not in self.acknowledged:
             try:
@@ -96,8 +100,8 @@ def test_kill_while_publishing(servers: Servers, handover: str) -> None:
         publishers = [Publishing(server, numbers, stop) for _ in range(PUBLISHERS)]
         for thread in (*clients, *publishers):
             thread.start()
-        for life in range(KILLS):
-            wanted = (life + 1) * ACKNOWLEDGED_PER_LIFE
+        for kill in range(KILLS):
+            wanted = (kill + 1) * ACKNOWLEDGED_BETWEEN_KILLS
             until(partial(enough, publishers, wanted), f"{wanted} are acknowledged", 60)
             server.kill()
             server.start()
@@ -105,7 +109,7 @@ def test_kill_while_publishing(servers: Servers, handover: str) -> None:
         for publisher in publishers:
             publisher.join(30)
         end = server.publish(STREAM, {"n": END})
-        judge(server, clients, publishers, end)
+        check_log(server, clients, publishers, end)
 
 
 def enough(publishers: list[Publishing], wanted: int) -> bool:
@@ -118,18 +122,18 @@ def acknowledged(publishers: list[Publishing]) -> int:
     return sum(len(publisher.acknowledged) for publisher in publishers)
 
 
-def judge(server: Server, clients: list[Resuming], publishers: list[Publishing], end: str) -> None:
-    """The log is contiguous, holds each number once and where it was acknowledged, and everybody saw all of it."""
+def check_log(server: Server, clients: list[Resuming], publishers: list[Publishing], end: str) -> None:
+    """The log is contiguous, holds each number once and where it was acknowledged, and every client saw all of it."""
     epoch, last = Position.of(end)
     with follow("sse", server.address, STREAM, Position(epoch, 0)) as reader:
         log = list(zip(range(1, last + 1), reader.numbers(last), strict=True))
     order = [n for _, n in log]
     assert len(set(order)) == len(order), "an update is there twice"
-    places = {n: str(Position(epoch, id_)) for id_, n in log}
+    positions = {n: str(Position(epoch, id_)) for id_, n in log}
     for publisher in publishers:
         assert publisher.error is None
         for n, position in publisher.acknowledged.items():
-            assert places[n] == position
+            assert positions[n] == position
     for client in clients:
         client.join(60)
         assert (client.error, client.is_alive()) == (None, False)

@@ -1,4 +1,4 @@
-"""Noise at every door: random bytes and mutated commands leave the server up, its memory flat, its clients unaware."""
+"""Fuzzing: random bytes and mutated commands neither end the server, nor grow its memory, nor disturb its clients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import psutil  # type: ignore[import-untyped]
+import pytest
 
 from tests.live.cable import BINARY, EXT, TEXT, V1, CableClient, CableClosed, command, frame, identifier
 from tests.live.conftest import Servers
@@ -16,11 +17,13 @@ from tests.live.followers import TRANSPORTS, follow
 from tests.live.server import Server
 from tests.live.wire import Closed, Wire, request_bytes, until
 
+pytestmark = pytest.mark.slow
+
 RANDOM_STRINGS = 20_000
 MUTATED_COMMANDS = 20_000
 BATCH = 100
 SEED = 20_260
-MEMORY_SLACK = 12 * 1024**2  # bytes: arenas breathe, a leak of 300 bytes per input would show
+MEMORY_SLACK = 12 * 1024**2  # bytes: above what allocators vary by, below a leak of 300 bytes per input
 QUIET, NOISY = "log0", "log1"
 
 COMMANDS = [
@@ -54,28 +57,12 @@ REQUESTS = [
     )
     + frame(TEXT, COMMANDS[0]),
 ]
-SPICE = [
-    '"',
-    "\\",
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    ":",
-    "null",
-    "-1",
-    "1e999",
-    "\\ud800",
-    "\u0000",
-    "😀",
-    "\u2028",
-    "true",
-]
+INSERTIONS = ['"', "\\", "{", "}", "[", "]", ",", ":", "null", "-1", "1e999", "\\ud800", "\u0000", "😀", "\u2028",
+              "true"]  # fmt: skip
 
 
-class Witness(threading.Thread):
-    """A healthy client in a thread of its own; the follower inside fails on any update lost or doubled."""
+class Client(threading.Thread):
+    """A healthy client in a thread of its own; its follower fails on any update lost or doubled."""
 
     def __init__(self, server: Server, transport: str) -> None:
         super().__init__(daemon=True)
@@ -92,11 +79,11 @@ class Witness(threading.Thread):
 
 
 @contextlib.contextmanager
-def witnessed(server: Server) -> Iterator[Callable[[], None]]:
-    """Healthy clients of every transport; yields what publishes one more update to them."""
-    witnesses = [Witness(server, transport) for transport in TRANSPORTS]
-    for witness in witnesses:
-        witness.start()
+def healthy_clients(server: Server) -> Iterator[Callable[[], None]]:
+    """Healthy clients of every transport; yields a function that publishes one more update to them."""
+    clients = [Client(server, transport) for transport in TRANSPORTS]
+    for client in clients:
+        client.start()
     published = 0
 
     def publish() -> None:
@@ -106,36 +93,36 @@ def witnessed(server: Server) -> Iterator[Callable[[], None]]:
 
     yield publish
     server.publish(QUIET, {"n": -1})
-    for witness in witnesses:
-        witness.join(20)
-        assert (witness.error, witness.seen) == (None, published)
-        witness.follower.drop()
+    for client in clients:
+        client.join(20)
+        assert (client.error, client.seen) == (None, published)
+        client.follower.drop()
 
 
-def test_noise(servers: Servers, handover: str) -> None:
+def test_random_input(servers: Servers, handover: str) -> None:
     dice = random.Random(SEED)
     with servers.new(HANDOVER=handover) as server:
         server.count(NOISY, 0, 5)
-        with witnessed(server) as publish:
-            throw_everything(server, dice, publish, share=0.1)  # warm: caches and arenas reach their size
+        with healthy_clients(server) as publish:
+            send_everything(server, dice, publish, share=0.1)  # caches and arenas reach their size
             before = settled_memory(server)
-            throw_everything(server, dice, publish, share=0.9)
+            send_everything(server, dice, publish, share=0.9)
             after = settled_memory(server)
         assert after - before < MEMORY_SLACK, f"{before} -> {after} bytes"
 
 
 def settled_memory(server: Server) -> int:
-    """Private bytes of the server once only the three witnesses are left."""
+    """Private bytes of the server once only the three healthy clients are left."""
     until(
         lambda: server.connections("sse") + server.connections("cable") == len(TRANSPORTS),
-        "the noise has left",
+        "all other clients have left",
     )
     return int(psutil.Process(server.pid).memory_full_info().uss)
 
 
-def throw_everything(server: Server, dice: random.Random, publish: Callable[[], None], share: float) -> None:
+def send_everything(server: Server, dice: random.Random, publish: Callable[[], None], share: float) -> None:
     strings, commands = int(RANDOM_STRINGS * share), int(MUTATED_COMMANDS * share)
-    frames(server, dice, publish, (noise(dice) for _ in range(int(strings * 0.8))))
+    frames(server, dice, publish, (random_frame(dice) for _ in range(int(strings * 0.8))))
     frames(
         server, dice, publish, (frame(TEXT, mutated(dice, dice.choice(COMMANDS))) for _ in range(commands))
     )
@@ -143,7 +130,7 @@ def throw_everything(server: Server, dice: random.Random, publish: Callable[[], 
     raw(server, dice, publish, (http_garbage(dice) for _ in range(int(strings * 0.1))), cable=False)
 
 
-def noise(dice: random.Random) -> bytes:
+def random_frame(dice: random.Random) -> bytes:
     """Random bytes in a frame that RFC 6455 allows: binary, or text that is UTF-8."""
     data = dice.randbytes(dice.randrange(200))
     return frame(BINARY, data) if dice.random() < 0.5 else frame(TEXT, data.decode("latin-1"))
@@ -171,13 +158,13 @@ def mutated(dice: random.Random, text: str) -> str:
     for _ in range(dice.randrange(1, 5)):
         at = dice.randrange(len(text) + 1)
         cut = dice.choice((0, 0, 1, 1, 3, 20))
-        put = dice.choice((dice.choice(SPICE), chr(dice.randrange(32, 127)), text[at : at + 10], ""))
+        put = dice.choice((dice.choice(INSERTIONS), chr(dice.randrange(32, 127)), text[at : at + 10], ""))
         text = text[:at] + put + text[at + cut :]
     return text
 
 
 def frames(server: Server, dice: random.Random, publish: Callable[[], None], source: Iterator[bytes]) -> None:
-    """Throw valid frames in batches; after each the same socket still answers: malformed input closes nothing."""
+    """Send valid frames in batches; after each the same socket still answers: malformed input closes nothing."""
     with CableClient(server.address, (V1,)) as v1, CableClient(server.address, (EXT,)) as ext:
         clients = (v1, ext)
         while batch := [data for data, _ in zip(source, range(BATCH), strict=False)]:
@@ -190,15 +177,15 @@ def frames(server: Server, dice: random.Random, publish: Callable[[], None], sou
 def raw(
     server: Server, dice: random.Random, publish: Callable[[], None], source: Iterator[bytes], *, cable: bool
 ) -> None:
-    """Throw bytes that may well end a connection: one each."""
+    """Send bytes that may end a connection, on a connection each."""
     for number, data in enumerate(source):
         with contextlib.suppress(Closed, CableClosed, ConnectionError):
-            throw_one(server, data, cable=cable, read=dice.random() < 0.3)
+            send_one(server, data, cable=cable, read=dice.random() < 0.3)
         if number % BATCH == 0:
             publish()
 
 
-def throw_one(server: Server, data: bytes, *, cable: bool, read: bool) -> None:
+def send_one(server: Server, data: bytes, *, cable: bool, read: bool) -> None:
     if cable:
         with CableClient(server.address, early=data if read else b"") as client:
             client.wire.send(data)
@@ -213,8 +200,8 @@ def throw_one(server: Server, data: bytes, *, cable: bool, read: bool) -> None:
         wire.close()
 
 
-def test_the_mutations_are_worth_throwing() -> None:
-    """Some still parse, most do not: both sides of the border are hit."""
+def test_mutations_are_valid_and_invalid_json() -> None:
+    """Enough of each, so that both the parser and what is behind it are tested."""
     dice = random.Random(SEED)
     parsed = 0
     for _ in range(500):

@@ -1,22 +1,25 @@
-"""Stock @rails/actioncable and @anycable/core under Node: connect, receive, stay, come back, resume (protocol §2)."""
+"""Stock @rails/actioncable and @anycable/core under Node: connect, receive, stay, reconnect, resume (protocol §2)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.live import stock
-from tests.live.conftest import Quiet, Servers
+from tests.live.conftest import Servers
 from tests.live.stock import KINDS, StockClients, client
 from tests.live.wire import until
+
+Start = Callable[[Sequence[dict[str, Any]]], StockClients]
 
 
 @pytest.fixture(autouse=True)
 def node() -> None:
-    """Without Node these tests skip, and say so; where everything has to run they fail."""
+    """Skip without Node; fail instead where CI=true says that everything is installed."""
     reason = stock.missing()
     if reason is not None and os.environ.get("CI") == "true":
         pytest.fail(reason)
@@ -25,24 +28,41 @@ def node() -> None:
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[list[StockClients]]:
-    """Node processes of the test, ended with it."""
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start stock clients in a Node process, which ends with the test."""
     running: list[StockClients] = []
-    yield running
+
+    def started(clients: Sequence[dict[str, Any]]) -> StockClients:
+        running.append(StockClients(clients, tmp_path / "node.log"))
+        return running[-1]
+
+    yield started
     for clients in running:
         clients.stop()
 
 
+def test_stock_clients_connect_and_receive(servers: Servers, handover: str, start: Start) -> None:
+    server = servers.get(HANDOVER=handover, CABLE_PING="3")
+    server.put("state0", {"n": 0})
+    clients = start([client(server, kind, stream) for kind in KINDS for stream in ("state0", "log0")])
+    for name in clients.names:
+        clients.wait(name, "connected")
+    server.publish("state0", {"n": 1})
+    server.publish("log0", {"n": 1})
+    for name in clients.names:
+        clients.wait(name, "message", 2 if name.endswith("state0") else 1)
+        assert [message["n"] for message in clients.messages(name)] == ([0, 1] if "state0" in name else [1])
+        assert not clients.of(name, "rejected") and not clients.of(name, "disconnected")
+
+
+@pytest.mark.slow  # the clients wait for seconds before they reconnect
 @pytest.mark.limit(150)
-def test_they_come_back_after_a_restart(
-    servers: Servers, handover: str, started: list[StockClients], tmp_path: Path
-) -> None:
-    """All draw the newest state again; on ext a log goes on where it stopped, without loss or double."""
+def test_stock_clients_reconnect_after_a_restart(servers: Servers, handover: str, start: Start) -> None:
+    """All show the newest state again; on ext a log continues where it stopped, with no update lost or doubled."""
     with servers.new(HANDOVER=handover, CABLE_PING="3") as server:
-        wanted = [client(server, kind, "state0") for kind in KINDS]
+        on_state = [client(server, kind, "state0") for kind in KINDS]
         on_log = client(server, "anycable-ext", "log0")
-        clients = StockClients([*wanted, on_log], tmp_path / "node.log")
-        started.append(clients)
+        clients = start([*on_state, on_log])
         for name in clients.names:
             clients.wait(name, "connected")
         server.publish("state0", {"n": 0})
@@ -54,41 +74,42 @@ def test_they_come_back_after_a_restart(
         server.start()
         server.count("state0", 1, 4)
         server.count("log0", 3, 3)
-        for one in wanted:
-            assert comes_to(clients, one["name"], 4), "the newest state is shown again"
-        resumed(clients, on_log["name"], 6)
+        for one in on_state:
+            wait_for_newest(clients, one["name"], 4)
+        wait_for_all(clients, on_log["name"], 6)
         server.kill()
         server.start()
         server.count("log0", 6, 30)
-        resumed(clients, on_log["name"], 36)
+        wait_for_all(clients, on_log["name"], 36)
         assert not any(clients.of(name, "rejected") for name in clients.names)
 
 
-def comes_to(clients: StockClients, name: str, n: int) -> bool:
-    """Wait until the client's last message is `n`; it was told to come back, it did, and sees the newest."""
-    return until(
-        lambda: bool(clients.messages(name)[-1] == {"n": n}), f"{name} shows {n}: {clients.reports}", 60
-    )
+def wait_for_newest(clients: StockClients, name: str, n: int) -> None:
+    """Wait until the client's last message is `n`."""
+    until(lambda: bool(clients.messages(name)[-1] == {"n": n}), f"{name} shows {n}: {clients.reports}", 60)
 
 
-def resumed(clients: StockClients, name: str, count: int) -> None:
+def wait_for_all(clients: StockClients, name: str, count: int) -> None:
+    """Wait until the client has `count` messages, which have to be 0, 1, 2, ..."""
     until(lambda: len(clients.messages(name)) >= count, f"{name} has {count} updates", 60)
     assert [message["n"] for message in clients.messages(name)] == list(range(count))
 
 
-@pytest.mark.last
-@pytest.mark.limit(120)
-def test_they_stay_through_a_quiet_minute(quiet_minute: Quiet) -> None:
+@pytest.mark.slow
+@pytest.mark.limit(150)
+def test_stock_clients_stay_through_a_quiet_minute(servers: Servers, start: Start) -> None:
     """A minute without an update, kept alive by pings alone: nobody reconnects, and the next update arrives."""
-    server, clients = quiet_minute.server, quiet_minute.clients
-    assert server is not None and clients is not None
-    for name in clients.names:
-        clients.wait(name, "quiet-over", limit=100)
-    for name in clients.names:
-        assert len(clients.of(name, "connected")) == 1
-        assert not any(clients.of(name, event) for event in ("disconnected", "closed", "rejected", "message"))
-    assert server.metric("opened_total", transport="cable") == len(clients.names)
-    server.publish("log0", {"n": 0})
-    for name in clients.names:
-        clients.wait(name, "message")
-        assert clients.messages(name) == [{"n": 0}]
+    with servers.new(CABLE_PING="3") as server:
+        clients = start([client(server, kind, "log0", quiet=60_000) for kind in KINDS])
+        for name in clients.names:
+            clients.wait(name, "quiet-over", limit=100)
+        for name in clients.names:
+            assert len(clients.of(name, "connected")) == 1
+            for event in ("disconnected", "closed", "rejected", "message"):
+                assert not clients.of(name, event)
+        assert server.metric("opened_total", transport="cable") == len(clients.names)
+        server.publish("log0", {"n": 0})
+        for name in clients.names:
+            clients.wait(name, "message")
+            assert clients.messages(name) == [{"n": 0}]
+        clients.stop()  # before the server stops, which would wait for clients that do not hang up

@@ -1,4 +1,4 @@
-"""The same app under other commands: uvicorn with and without our classes, hypercorn; it runs on any ASGI server."""
+"""The same app under other commands: uvicorn with and without our protocol classes, and hypercorn."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.live.cable import EXT, V1, CableClient, CableClosed, identifier, upgrade
-from tests.live.conftest import STREAMS
-from tests.live.followers import ENDINGS, Follower, follow
+from tests.live.conftest import SHARED
+from tests.live.followers import ENDINGS, TRANSPORTS, Follower, follow
 from tests.live.server import TOKEN, Server
 from tests.live.wire import until
 
+HANDOVER = "dashboard_rt.server.handover"  # the module of our protocol classes
 UVICORN = ("uvicorn", "--factory", "dashboard_rt.app:create_app", "--host", "127.0.0.1", "--port", "{port}")
-OURS = ("--http", "dashboard_rt.handover:HttpProtocol", "--ws", "dashboard_rt.handover:WebSocketProtocol")
+OURS = ("--http", f"{HANDOVER}:HttpProtocol", "--ws", f"{HANDOVER}:WebSocketProtocol")
 FORMS = {
     "uvicorn-handover": (*UVICORN, *OURS),
     "uvicorn-handover-asyncio": (*UVICORN, *OURS, "--loop", "asyncio"),
@@ -34,21 +35,23 @@ def publish(server: Server, stream: str, start: int, number: int, **more: str) -
         assert server.ask("POST", f"/streams/{stream}", headers, body).status == 201
 
 
-@pytest.fixture(params=ALL)
+@pytest.fixture(
+    params=[name if name == "uvicorn-plain" else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
+)
 def foreign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    env = {"STREAMS": STREAMS, "CABLE_PING": "1", "SSE_HEARTBEAT": "1"}
-    with Server(tmp_path, env, ALL[request.param]) as server:
+    """The app under that command. In the fast run only uvicorn's own, the form that most deployments have."""
+    with Server(tmp_path, SHARED, ALL[request.param]) as server:
         if request.param == "hypercorn":  # cancels its own tasks at the end and logs that as an error
             server.forbidden = ("dashboard_rt",)
         yield server
 
 
-def test_behaviours(foreign: Server) -> None:
-    """Fresh, live, alive, resumed, on every transport at once."""
-    clients = {
-        transport: follow(transport, foreign.address, "log0")
-        for transport in ("sse", "cable-v1", "cable-ext")
-    }
+def test_clients_and_shutdown(foreign: Server) -> None:
+    """Fresh, live, resumed on every transport; a signal ends the process while clients are connected.
+
+    Our classes say goodbye. For the other servers it is enough that nothing hangs and nothing is logged as an error.
+    """
+    clients = {transport: follow(transport, foreign.address, "log0") for transport in TRANSPORTS}
     publish(foreign, "log0", 0, 20)
     for client in clients.values():
         assert client.verdict == "fresh"
@@ -61,6 +64,20 @@ def test_behaviours(foreign: Server) -> None:
             assert again.verdict == "recovered"
             assert again.numbers(20) == list(range(20, 40))
     until(lambda: foreign.connections("sse") + foreign.connections("cable") == 0, "all are forgotten")
+    connected = [follow(transport, foreign.address, "log0") for transport in ("sse", "cable-v1")]
+    publish(foreign, "log0", 40, 1)
+    for client in connected:
+        assert client.numbers(1) == [40]
+    foreign.end()
+    for client in connected:
+        wait_for_end(client)
+    assert foreign.wait() in (0, -15), "uvicorn raises the signal again"
+
+
+def wait_for_end(client: Follower) -> None:
+    with pytest.raises((*ENDINGS, CableClosed)):
+        while True:
+            client.next()
 
 
 def test_the_handshake(foreign: Server) -> None:
@@ -75,21 +92,3 @@ def test_the_handshake(foreign: Server) -> None:
     wire.close()
     assert foreign.ask("HEAD", "/dashboard/stream").status == 200
     assert foreign.ask("POST", "/dashboard/stream").status == 405
-
-
-def test_it_ends_when_told(foreign: Server) -> None:
-    """With clients on it. Ours says goodbye; what other servers allow is that nothing hangs and nothing raises."""
-    clients = [follow(transport, foreign.address, "log0") for transport in ("sse", "cable-v1")]
-    publish(foreign, "log0", 0, 1)
-    for client in clients:
-        assert client.numbers(1) == [0]
-    foreign.end()
-    for client in clients:
-        ended(client)
-    assert foreign.wait() in (0, -15), "uvicorn raises the signal again"
-
-
-def ended(client: Follower) -> None:
-    with pytest.raises((*ENDINGS, CableClosed)):
-        while True:
-            client.next()

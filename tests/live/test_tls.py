@@ -1,4 +1,4 @@
-"""TLS under uvicorn's own command line (`--ssl-*`), with the handover and without: the same behaviours."""
+"""TLS under uvicorn's own command line (`--ssl-*`), with the handover and without."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 
 from tests import needs
 from tests.live.cable import V1, CableClient, command, frame, identifier
-from tests.live.conftest import STREAMS, Servers
-from tests.live.followers import follow
+from tests.live.conftest import SHARED
+from tests.live.followers import TRANSPORTS, follow
 from tests.live.server import Server
-from tests.live.test_other_servers import FORMS, publish
+from tests.live.test_other_servers import FORMS, OURS, publish
 from tests.live.wire import until
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A key and a certificate that nobody but this test trusts."""
+    """A key and a self-signed certificate."""
     openssl = needs.openssl()
     directory = tmp_path_factory.mktemp("tls")
     key, certificate = directory / "key.pem", directory / "certificate.pem"
@@ -30,66 +30,66 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return key, certificate
 
 
-@pytest.fixture(params=["uvicorn-handover", "uvicorn-plain"])
-def tls(
-    request: pytest.FixtureRequest, all_servers: Servers, certificate: tuple[Path, Path], tmp_path: Path
-) -> Iterator[Server]:
+@pytest.fixture(params=["uvicorn-handover", pytest.param("uvicorn-plain", marks=pytest.mark.slow)])
+def tls(request: pytest.FixtureRequest, certificate: tuple[Path, Path], tmp_path: Path) -> Iterator[Server]:
     """uvicorn with TLS, with our protocol classes or its own."""
     key, cert = (str(path) for path in certificate)
     options = [*FORMS[request.param], "--ssl-keyfile", key, "--ssl-certfile", cert]
-    server = Server(
-        tmp_path, {"STREAMS": STREAMS, "CABLE_PING": "1", "SSE_HEARTBEAT": "1"}, options, tls=True
-    )
-    with server:
+    with Server(tmp_path, SHARED, options, tls=True) as server:
         yield server
 
 
-def test_behaviours_over_tls(tls: Server, transport: str) -> None:
-    with follow(transport, tls.address, "log0") as client, follow(transport, tls.address, "log0") as slow:
-        publish(tls, "log0", 0, 3)
-        assert client.numbers(3) == [0, 1, 2]
-        client.beat()
-        publish(tls, "log0", 3, 40, pad="x" * 60_000)
-        assert client.numbers(40) == list(range(3, 43))
-        assert slow.numbers(43) == list(range(43))
-    publish(tls, "log0", 43, 2)
-    with follow(transport, tls.address, "log0", client.cursor) as again:
-        assert again.verdict == "recovered"
-        assert again.numbers(2) == [43, 44]
-        again.drop()
-    until(lambda: tls.connections(transport) == 0, "all are gone")
-
-
-def test_frames_behind_the_upgrade_over_tls(tls: Server) -> None:
+def test_clients_over_tls(tls: Server) -> None:
+    """Live, lagging and resumed on every transport, and frames that come with the upgrade request."""
     early = frame(1, command("subscribe", identifier("log0")))
-    if "dashboard_rt.handover:WebSocketProtocol" not in tls.command:
+    if not set(OURS) <= set(tls.command):
         early = b""  # uvicorn's own class loses them
-    with CableClient(tls.address, (V1,), early=early) as client:
-        client.welcome()
+    with CableClient(tls.address, (V1,), early=early) as cable:
+        cable.welcome()
         if not early:
-            client.send(command("subscribe", identifier("log0")))
-        assert client.message()["type"] == "confirm_subscription"
-        client.fence()
+            cable.send(command("subscribe", identifier("log0")))
+        assert cable.message()["type"] == "confirm_subscription"
+        cable.fence()
+    first = 0
+    for transport in TRANSPORTS:
+        with follow(transport, tls.address, "log0") as client, follow(transport, tls.address, "log0") as slow:
+            publish(tls, "log0", first, 3)
+            assert client.numbers(3) == list(range(first, first + 3))
+            client.beat()
+            publish(tls, "log0", first + 3, 40, pad="x" * 60_000)
+            assert client.numbers(40) == list(range(first + 3, first + 43))
+            assert slow.numbers(43) == list(range(first, first + 43))
+        publish(tls, "log0", first + 43, 2)
+        with follow(transport, tls.address, "log0", client.cursor) as again:
+            assert again.verdict == "recovered"
+            assert again.numbers(2) == [first + 43, first + 44]
+        first += 45
+    until(lambda: tls.connections("sse") + tls.connections("cable") == 0, "all are gone")
 
 
 # With uvicorn's own classes a connection over TLS may outlive the goodbye: uvicorn waits for it before the app hears.
 with_our_classes = pytest.mark.parametrize("tls", ["uvicorn-handover"], indirect=True)
 
 
+@pytest.mark.slow
 @with_our_classes
-def test_goodbye_over_tls(tls: Server, transport: str) -> None:
-    with follow(transport, tls.address, "log0") as client:
-        publish(tls, "log0", 0, 1)
-        tls.end()
+def test_goodbye_over_tls(tls: Server) -> None:
+    clients = [follow(transport, tls.address, "log0") for transport in TRANSPORTS]
+    publish(tls, "log0", 0, 1)
+    tls.end()
+    for client in clients:
         assert client.numbers(1) == [0]
         assert client.goodbye().reason == "server_restart"
+        client.drop()
     assert tls.wait() in (0, -15), "uvicorn raises the signal again"
 
 
+@pytest.mark.slow
 @with_our_classes
-def test_a_client_that_never_hangs_up_does_not_hold_the_exit(tls: Server, transport: str) -> None:
-    """TLS waits for the other side's close_notify, by default half a minute: longer than a platform's patience."""
-    with follow(transport, tls.address, "log0") as client:
-        tls.end()
+def test_a_client_that_never_hangs_up_does_not_delay_the_exit(tls: Server) -> None:
+    """TLS waits for the other side's close_notify, by default half a minute, which is longer than platforms wait."""
+    clients = [follow(transport, tls.address, "log0") for transport in TRANSPORTS]
+    tls.end()
+    for client in clients:
         client.goodbye()
-        assert tls.wait(10) in (0, -15)
+    assert tls.wait() in (0, -15)

@@ -1,4 +1,4 @@
-"""Sockets that show their bytes: what the live tests read is what stood on the wire, not what a library made of it.
+"""Sockets that show their bytes: the live tests read what was on the wire, not what a library made of it.
 
 Knows TCP, TLS and the HTTP/1 head; knows nothing of SSE (sse.py) or WebSocket (cable.py).
 """
@@ -59,7 +59,7 @@ class Address(NamedTuple):
         return f"{'https' if self.tls else 'http'}://{self.netloc}"
 
     def connect(self, rcvbuf: int | None = None) -> socket.socket:
-        """A connected socket; `rcvbuf` (bytes) has to be small from the start to make a slow reader."""
+        """A connected socket; `rcvbuf` (bytes) has to be set before the connect to make a slow reader."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.settimeout(LIMIT)
         if rcvbuf is not None:
@@ -67,14 +67,14 @@ class Address(NamedTuple):
         try:
             sock.connect((self.host, self.port))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _trusting().wrap_socket(sock) if self.tls else sock
+            return _unverified().wrap_socket(sock) if self.tls else sock
         except BaseException:
             sock.close()
             raise
 
 
-def _trusting() -> ssl.SSLContext:
-    """The certificate is the test's own; what matters here is the bytes inside."""
+def _unverified() -> ssl.SSLContext:
+    """TLS without checks: the certificate is the test's own."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -148,7 +148,7 @@ class Wire:
             self.sock.close()
 
     def reset(self) -> None:
-        """Vanish without a goodbye: RST, as when a phone's network is gone."""
+        """Close with RST and no close handshake, as when a phone loses its network."""
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()

@@ -1,4 +1,5 @@
-"""The other end: what talks to a server from outside, for the commands `listen` and `doctor`.
+"""The clients behind the commands `listen` and `doctor`: they talk to a server from outside, over the network.
 
-Knows docs/protocol.md and the nouns of types.py, nothing of the server: it works on any that speaks the protocol.
+Knows docs/protocol.md, and of the server's code only `types` and `errors`: it works against any server that speaks
+the protocol.
 """

@@ -1,4 +1,7 @@
-"""One Action Cable connection as a client sees it (protocol §2): websockets, the extended protocol first."""
+"""One Action Cable connection of a client (docs/protocol.md §2), over websockets, with the time of each step.
+
+Offers the extended protocol first, since only its frames carry positions.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,31 @@ from websockets.exceptions import (
 from websockets.http11 import Response
 from websockets.typing import Origin, Subprotocol
 
-from ..types import Position, Transport
-from .failures import CONNECT_SECONDS, Failed, Head, Why, dropped, explaining, silent, status_failure
-from .nouns import (
-    Heard,
-    Link,
-    Moment,
+from ..types import Position
+from .connection import (
+    CONNECT_SECONDS,
+    ConnectOptions,
+    Event,
+    EventKind,
+    OpenConnection,
+    ResponseHead,
+    Step,
     Timing,
-    What,
-    Wish,
+    TransportName,
     as_int,
     as_position,
-    as_verdict,
     json_object,
     tls_context,
+    verdict_event,
+)
+from .failures import (
+    ConnectionFailed,
+    FailureReason,
+    bad_url_failure,
+    dropped_failure,
+    silence_failure,
+    status_failure,
+    translate_errors,
 )
 from .target import Target
 
@@ -42,159 +56,163 @@ EXT = "actioncable-v1-ext-json"
 BASE = "actioncable-v1-json"
 
 
-class _Connection(ClientConnection):
-    """Knows when TCP and TLS were up, before the WebSocket handshake."""
+class _TimedConnection(ClientConnection):
+    """Records when TCP and TLS were established: `connect` returns only after the WebSocket handshake."""
 
-    up_at = 0.0
+    connected_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.up_at = time.monotonic()
+        self.connected_at = time.monotonic()
         super().connection_made(transport)
 
 
 class _Connect(connect):
-    """Follows no redirect, as browsers."""
+    """Follows no redirect, as a browser's WebSocket."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
 
 @asynccontextmanager
-async def open_cable(target: Target, wish: Wish) -> AsyncIterator[Link]:
-    """Connect and shake hands; raises `Failed`. It subscribes when the welcome is heard."""
+async def open_cable(target: Target, options: ConnectOptions) -> AsyncIterator[OpenConnection]:
+    """Connect and complete the WebSocket handshake; the subscription follows when the welcome arrives.
+
+    Raises `ConnectionFailed`.
+    """
     async with AsyncExitStack() as stack:
-        with _explaining(target, wish):
-            opening = _opening(target, wish)
+        # The yield stays outside of _translate_errors: an OSError of the caller is no failure of this connection.
+        with _translate_errors(target, options):
+            connecting = _prepare_connect(target, options)
             timing = Timing()
-            ws = await stack.enter_async_context(opening)
-        assert isinstance(ws, _Connection) and ws.response is not None
-        timing.marks[Moment.CONNECT] = ws.up_at - timing.started
-        timing.mark(Moment.HEAD)
-        head = _head(ws.response)
+            ws = await stack.enter_async_context(connecting)
+        assert isinstance(ws, _TimedConnection) and ws.response is not None
+        timing.mark_at(Step.CONNECT, ws.connected_at)
+        timing.mark(Step.HEAD)
+        head = _response_head(ws.response)
         head.subprotocol = ws.subprotocol
         head.extensions = tuple(extension.name for extension in ws.protocol.extensions)
-        yield Link(Transport.CABLE, timing, head, _listen(ws, target, wish, timing))
+        yield OpenConnection(TransportName.CABLE, timing, head, _events(ws, target, options, timing))
 
 
-def _opening(target: Target, wish: Wish) -> connect:
-    secure: dict[str, Any] = {"ssl": tls_context()} if urlsplit(target.cable).scheme == "wss" else {}
+def _prepare_connect(target: Target, options: ConnectOptions) -> connect:
+    tls: dict[str, Any] = {"ssl": tls_context()} if urlsplit(target.cable).scheme == "wss" else {}
     return _Connect(
         target.cable,
         subprotocols=[Subprotocol(EXT), Subprotocol(BASE)],
-        origin=None if wish.origin is None else Origin(wish.origin),
-        compression="deflate" if wish.compression else None,
-        open_timeout=min(wish.timeout, CONNECT_SECONDS),
+        origin=None if options.origin is None else Origin(options.origin),
+        compression="deflate" if options.compression else None,
+        open_timeout=min(options.timeout, CONNECT_SECONDS),
         close_timeout=1,
-        ping_interval=None,  # the protocol above has its own
+        ping_interval=None,  # Action Cable has pings of its own, and `timeout` watches them
         proxy=None if target.loopback else True,
-        create_connection=_Connection,
-        **secure,
+        create_connection=_TimedConnection,
+        **tls,
     )
 
 
-def _head(response: Response) -> Head:
+def _response_head(response: Response) -> ResponseHead:
     headers = {name.lower(): value for name, value in response.headers.raw_items()}
-    return Head(response.status_code, "HTTP/1.1", headers)
+    return ResponseHead(response.status_code, "HTTP/1.1", headers)
 
 
 @contextmanager
-def _explaining(target: Target, wish: Wish) -> Iterator[None]:
+def _translate_errors(target: Target, options: ConnectOptions) -> Iterator[None]:
+    """Raise `ConnectionFailed` for what websockets raises inside, and for all that failures.py translates."""
     url = target.cable
     try:
-        with explaining(url, wish.timeout):
+        with translate_errors(url, options.timeout):
             yield
     except InvalidStatus as error:
-        raise status_failure(Transport.CABLE, url, _head(error.response)) from None
+        raise status_failure(TransportName.CABLE, url, _response_head(error.response)) from None
     except NegotiationError as error:
         hint = f"something on the way changes the header, offered were {EXT} and {BASE}"
-        raise Failed(Why.SUBPROTOCOL, f"{url} cannot be used ({error}): {hint}.") from None
+        message = f"{url} cannot be used ({error}): {hint}."
+        raise ConnectionFailed(FailureReason.SUBPROTOCOL, message) from None
     except InvalidURI as error:
-        raise Failed(Why.BAD_URL, f"{url} cannot be used ({error}): check it.") from None
+        raise bad_url_failure(url, error) from None
     except (InvalidHandshake, EOFError) as error:
         hint = "check that this port speaks HTTP and that a proxy passes upgrades on"
-        detail = error.__cause__ or error
-        raise Failed(Why.NOT_WEBSOCKET, f"{url} did not answer as a WebSocket ({detail}): {hint}.") from None
+        message = f"{url} did not answer as a WebSocket ({error.__cause__ or error}): {hint}."
+        raise ConnectionFailed(FailureReason.NOT_WEBSOCKET, message) from None
     except ConnectionClosed as error:
-        raise dropped(url, str(error)) from None
+        raise dropped_failure(url, str(error)) from None
 
 
-async def _listen(
-    ws: ClientConnection, target: Target, wish: Wish, timing: Timing
-) -> AsyncGenerator[Heard, None]:
-    with _explaining(target, wish):
+async def _events(
+    ws: ClientConnection, target: Target, options: ConnectOptions, timing: Timing
+) -> AsyncGenerator[Event, None]:
+    with _translate_errors(target, options):
         while True:
-            frame = await _receive(ws, target, wish)
-            timing.mark(Moment.FIRST_BYTE)
-            heard = read_frame(frame, target)
-            timing.hear(heard.what)
-            with suppress(
-                ConnectionClosed
-            ):  # what came before the close is still to be received, and then the close
-                await _answer(ws, heard, target, wish)
-            yield heard
-            if heard.what is What.GOODBYE:
+            frame = await _receive(ws, target, options)
+            timing.mark(Step.FIRST_BYTE)
+            event = read_frame(frame, target)
+            timing.mark_event(event.kind)
+            # The server may have closed already: the frames before its close are still to be received.
+            with suppress(ConnectionClosed):
+                await _reply(ws, event, target, options)
+            yield event
+            if event.kind is EventKind.GOODBYE:
                 return
 
 
-async def _receive(ws: ClientConnection, target: Target, wish: Wish) -> str | bytes:
+async def _receive(ws: ClientConnection, target: Target, options: ConnectOptions) -> str | bytes:
     try:
-        async with asyncio.timeout(wish.timeout):
+        async with asyncio.timeout(options.timeout):
             return await ws.recv()
     except TimeoutError:
-        raise silent(target.cable, wish.timeout) from None
+        raise silence_failure(target.cable, options.timeout) from None
 
 
-async def _answer(ws: ClientConnection, heard: Heard, target: Target, wish: Wish) -> None:
-    if heard.what is What.OTHER and json_object(heard.text).get("type") == "welcome":
+async def _reply(ws: ClientConnection, event: Event, target: Target, options: ConnectOptions) -> None:
+    """Subscribe after the welcome, and answer pings."""
+    if event.kind is EventKind.OTHER and json_object(event.text).get("type") == "welcome":
         command = {"command": "subscribe", "identifier": target.identifier}
-        if wish.position is not None:
-            command["last_event_id"] = str(wish.position)
+        if options.position is not None:
+            command["last_event_id"] = str(options.position)
         await ws.send(orjson.dumps(command).decode())
-    elif heard.what is What.HEARTBEAT and ws.subprotocol == EXT:
-        # Servers of this protocol may ask for it; it also shows that the way up is open.
+    elif event.kind is EventKind.HEARTBEAT and ws.subprotocol == EXT:
+        # Servers of the extended protocol may require pongs. Sending one also shows a broken upstream path.
         await ws.send('{"command":"pong"}')
 
 
-def read_frame(frame: str | bytes, target: Target) -> Heard:
-    """One frame as what it means; what we do not know is OTHER. Raises `Failed` on a rejected subscription."""
+def read_frame(frame: str | bytes, target: Target) -> Event:
+    """Interpret one frame; unknown ones become EventKind.OTHER.
+
+    Raises `ConnectionFailed` when the frame rejects the subscription.
+    """
     text = frame if isinstance(frame, str) else frame.decode(errors="replace")
     data = json_object(text)
     match data.get("type"):
         case None if "message" in data and data.get("identifier") == target.identifier:
-            return Heard(What.UPDATE, orjson.dumps(data["message"]).decode(), _place(data))
+            return Event(EventKind.UPDATE, orjson.dumps(data["message"]).decode(), _update_position(data))
         case "ping":
-            return Heard(What.HEARTBEAT, text, stamp=_seconds(data.get("message"), 1))
+            return Event(EventKind.HEARTBEAT, text, sent_at=_seconds(data.get("message"), per_second=1))
         case "confirm_subscription":
-            return _confirmed(text, data)
+            return verdict_event(text, data, as_position(data.get("position")))
         case "disconnect":
-            again = data.get("reconnect") is not False
-            return Heard(What.GOODBYE, text, retry=_seconds(data.get("retry_in"), 1000), again=again)
+            return Event(
+                EventKind.GOODBYE,
+                text,
+                retry=_seconds(data.get("retry_in"), per_second=1000),
+                may_reconnect=data.get("reconnect") is not False,
+            )
         case "reject_subscription":
-            raise _rejected(target)
-    return Heard(What.OTHER, text)
+            raise _rejected_failure(target)
+    return Event(EventKind.OTHER, text)
 
 
-def _rejected(target: Target) -> Failed:
+def _rejected_failure(target: Target) -> ConnectionFailed:
     stream = target.stream or "its default stream"
     hint = "check --stream against the server's STREAMS"
-    return Failed(Why.REJECTED, f"{target.cable} rejected the subscription to {stream}: {hint}.")
+    message = f"{target.cable} rejected the subscription to {stream}: {hint}."
+    return ConnectionFailed(FailureReason.REJECTED, message)
 
 
-def _confirmed(text: str, data: dict[str, Any]) -> Heard:
-    return Heard(
-        What.VERDICT,
-        text,
-        as_position(data.get("position")),
-        verdict=as_verdict(data.get("verdict")),
-        missed=as_int(data.get("missed")),
-        replaying=as_int(data.get("replaying")) or 0,
-    )
-
-
-def _place(data: dict[str, Any]) -> Position | None:
+def _update_position(data: dict[str, Any]) -> Position | None:
+    """Return the position of an update's frame; frames of the v1 protocol carry none."""
     epoch, offset = data.get("epoch"), as_int(data.get("offset"))
     return Position(epoch, offset) if isinstance(epoch, str) and offset is not None else None
 
 
-def _seconds(value: object, in_a_second: int) -> float | None:
-    return value / in_a_second if isinstance(value, int | float) else None
+def _seconds(value: object, per_second: int) -> float | None:
+    return value / per_second if isinstance(value, int | float) else None

@@ -1,36 +1,25 @@
-"""Why a client's connection failed, as data and as one sentence that says what to do about it."""
+"""Why a client's connection failed: a reason as data, and one sentence that says what to do about it.
+
+Translates the errors of httpx, the socket and TLS; those of websockets are translated in cable.py.
+"""
 
 from __future__ import annotations
 
 import errno
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 
 import httpx
 
 from ..errors import DashboardError
-from ..types import Transport
-
-CONNECT_SECONDS = 10.0  # for TCP and TLS; a longer silence here is a filtered port, not a slow server
+from .connection import CONNECT_SECONDS, ResponseHead, TransportName
 
 
-@dataclass(slots=True)
-class Head:
-    """The head of an answer, names of headers in lower case. The last two are a WebSocket's."""
-
-    status: int
-    http_version: str
-    headers: Mapping[str, str]
-    subprotocol: str | None = None
-    extensions: tuple[str, ...] = ()
-
-
-class Why(StrEnum):
-    """The reasons."""
+class FailureReason(StrEnum):
+    """Why a connection could not be opened, or broke; the values are printed."""
 
     UNREACHABLE = "unreachable"
     BAD_URL = "bad_url"
@@ -46,24 +35,33 @@ class Why(StrEnum):
     DROPPED = "dropped"
 
 
-FINAL = frozenset({Why.BAD_URL, Why.TLS, Why.CONTENT_TYPE, Why.SUBPROTOCOL, Why.NOT_WEBSOCKET, Why.REJECTED})
-WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
+PERMANENT_REASONS = frozenset(
+    {
+        FailureReason.BAD_URL,
+        FailureReason.TLS,
+        FailureReason.CONTENT_TYPE,
+        FailureReason.SUBPROTOCOL,
+        FailureReason.NOT_WEBSOCKET,
+        FailureReason.REJECTED,
+    }
+)
+TEMPORARY_STATUSES = frozenset({408, 425, 429})  # below 500, yet another attempt may succeed
 
 
-class Failed(DashboardError):
-    """A connection that did not come about or broke. `head` is the refusing answer, where there was one."""
+class ConnectionFailed(DashboardError):
+    """A connection could not be opened, or broke. `head`: the response that refused it, where there was one."""
 
-    def __init__(self, why: Why, sentence: str, head: Head | None = None) -> None:
-        super().__init__(sentence)
-        self.why = why
+    def __init__(self, reason: FailureReason, message: str, head: ResponseHead | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
         self.head = head
 
     @property
-    def final(self) -> bool:
-        """Whether trying again is pointless: a wrong endpoint, or a status that says so."""
-        if self.why is Why.STATUS and self.head is not None:
-            return self.head.status < 500 and self.head.status not in WORTH_ANOTHER_TRY
-        return self.why in FINAL
+    def permanent(self) -> bool:
+        """Whether another attempt is pointless: the endpoint is wrong, or its status says so."""
+        if self.reason is FailureReason.STATUS and self.head is not None:
+            return self.head.status < 500 and self.head.status not in TEMPORARY_STATUSES
+        return self.reason in PERMANENT_REASONS
 
 
 # ---- statuses
@@ -79,104 +77,116 @@ NO_ORIGIN = (
     "add it to ALLOWED_ORIGINS, or let the proxy pass the Host header on."
 )
 NO_UPGRADE = "the upgrade got lost: a proxy must speak HTTP/1.1 and pass `Upgrade` and `Connection` on."
-BOTH = {401: TOKEN, 403: TOKEN, 429: FULL, 502: NO_BACKEND, 503: FULL, 504: NO_BACKEND}
-ADVICE: dict[Transport, dict[int, str]] = {
-    Transport.SSE: {**BOTH, 404: NO_STREAM},
-    Transport.CABLE: {
-        **BOTH,
+COMMON_ADVICE = {401: TOKEN, 403: TOKEN, 429: FULL, 502: NO_BACKEND, 503: FULL, 504: NO_BACKEND}
+STATUS_ADVICE: dict[TransportName, dict[int, str]] = {
+    TransportName.SSE: {**COMMON_ADVICE, 404: NO_STREAM},
+    TransportName.CABLE: {
+        **COMMON_ADVICE,
         **dict.fromkeys((403, 404), NO_ORIGIN),
         **dict.fromkeys((200, 400, 405, 426), NO_UPGRADE),
     },
 }
 
 
-def status_failure(transport: Transport, url: str, head: Head) -> Failed:
-    """An answer that opens no stream. Redirects are not followed: a browser's WebSocket does not either."""
-    wanted = 200 if transport is Transport.SSE else 101
+def status_failure(transport: TransportName, url: str, head: ResponseHead) -> ConnectionFailed:
+    """Describe a response whose status opens no stream.
+
+    A redirect counts as one: it is not followed, since a browser's WebSocket does not follow it either.
+    """
+    expected = 200 if transport is TransportName.SSE else 101
     if 300 <= head.status < 400:
         advice = f"it has moved, use {head.headers.get('location', 'the address that it names')}."
     else:
-        advice = ADVICE[transport].get(head.status, "check the path, and look into the server's log.")
-    return Failed(Why.STATUS, f"{url} answered {head.status} instead of {wanted}: {advice}", head)
+        advice = STATUS_ADVICE[transport].get(head.status, "check the path, and look into the server's log.")
+    message = f"{url} answered {head.status} instead of {expected}: {advice}"
+    return ConnectionFailed(FailureReason.STATUS, message, head)
 
 
 # ---- sockets
 
 
 @contextmanager
-def explaining(url: str, timeout: float) -> Iterator[None]:
-    """Turn what httpx, the socket or TLS raises into `Failed` (the cable client adds websockets' errors)."""
+def translate_errors(url: str, timeout: float) -> Iterator[None]:
+    """Raise `ConnectionFailed` for what httpx, the socket or TLS raise inside; `timeout` in seconds."""
     try:
         yield
     except httpx.ConnectTimeout:
-        raise _unreachable(url, f"no answer within {min(timeout, CONNECT_SECONDS):g} s") from None
+        raise _unreachable_failure(url, f"no answer within {min(timeout, CONNECT_SECONDS):g} s") from None
     except httpx.TimeoutException:
-        raise silent(url, timeout) from None
+        raise silence_failure(url, timeout) from None
     except httpx.InvalidURL as error:
-        raise Failed(Why.BAD_URL, f"{url} cannot be used ({error}): check it.") from None
+        raise bad_url_failure(url, error) from None
     except (httpx.TransportError, OSError) as error:
-        raise explain_socket(error, url) from error
+        raise socket_failure(error, url) from error
 
 
-def silent(url: str, timeout: float) -> Failed:
-    """Nothing came for too long."""
-    return Failed(
-        Why.SILENT,
+def bad_url_failure(url: str, error: Exception) -> ConnectionFailed:
+    """Describe a URL that the HTTP or WebSocket library refuses to use."""
+    return ConnectionFailed(FailureReason.BAD_URL, f"{url} cannot be used ({error}): check it.")
+
+
+def silence_failure(url: str, timeout: float) -> ConnectionFailed:
+    """Describe an open connection on which nothing arrived for `timeout` seconds."""
+    return ConnectionFailed(
+        FailureReason.SILENT,
         f"Nothing came from {url} for {timeout:g} s, not even a heartbeat: the server hangs, or something "
         "on the way buffers; `dashboard-rt doctor` finds out which.",
     )
 
 
-def dropped(url: str, detail: str) -> Failed:
-    """The connection broke."""
-    return Failed(
-        Why.DROPPED,
+def dropped_failure(url: str, detail: str) -> ConnectionFailed:
+    """Describe an open connection that broke without a goodbye."""
+    return ConnectionFailed(
+        FailureReason.DROPPED,
         f"The connection to {url} broke without a goodbye ({detail}): "
         "the server or a proxy on the way cut it, look into their logs.",
     )
 
 
-def explain_socket(error: BaseException, url: str) -> Failed:
-    """The sentence for a socket that failed or broke, by the system's error at the bottom of the chain."""
+def socket_failure(error: BaseException, url: str) -> ConnectionFailed:
+    """Describe a socket that could not connect, or broke, by the system error at the root of `error`."""
     cause = _system_error(error)
     if isinstance(cause, ssl.SSLError):
-        return _tls(cause, url)
+        return _tls_failure(cause, url)
     if isinstance(cause, socket.gaierror):
-        return Failed(Why.NO_ADDRESS, f"The host of {url} has no address: check its spelling and your DNS.")
+        message = f"The host of {url} has no address: check its spelling and your DNS."
+        return ConnectionFailed(FailureReason.NO_ADDRESS, message)
     if cause is not None and cause.errno in (errno.EMFILE, errno.ENFILE):
-        return Failed(Why.FILES, "No file handles are left: run `ulimit -n 65536`, or use fewer clients.")
+        message = "No file handles are left: run `ulimit -n 65536`, or use fewer clients."
+        return ConnectionFailed(FailureReason.FILES, message)
     connecting = isinstance(error, httpx.ConnectError | httpx.ProxyError)
     if connecting or isinstance(cause, ConnectionRefusedError | TimeoutError) or _no_route(cause):
-        return _unreachable(url, _words(cause or error))
-    return dropped(url, _words(error))
+        return _unreachable_failure(url, _describe(cause or error))
+    return dropped_failure(url, _describe(error))
 
 
-def _tls(error: ssl.SSLError, url: str) -> Failed:
+def _tls_failure(error: ssl.SSLError, url: str) -> ConnectionFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "fix the certificate, or name its authority in SSL_CERT_FILE"
-        return Failed(Why.TLS, f"The certificate of {url} is not trusted ({error.verify_message}): {hint}.")
-    return Failed(
-        Why.TLS, f"No TLS with {url} ({_words(error)}): if its port speaks plain HTTP, use http://."
-    )
+        message = f"The certificate of {url} is not trusted ({error.verify_message}): {hint}."
+    else:
+        message = f"No TLS with {url} ({_describe(error)}): if its port speaks plain HTTP, use http://."
+    return ConnectionFailed(FailureReason.TLS, message)
 
 
 def _no_route(cause: OSError | None) -> bool:
     return cause is not None and cause.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 
 
-def _unreachable(url: str, detail: str) -> Failed:
+def _unreachable_failure(url: str, detail: str) -> ConnectionFailed:
     hint = "check that the server runs (`dashboard-rt serve`) and that host and port are right"
-    return Failed(Why.UNREACHABLE, f"Cannot connect to {url} ({detail}): {hint}.")
+    return ConnectionFailed(FailureReason.UNREACHABLE, f"Cannot connect to {url} ({detail}): {hint}.")
 
 
-def _words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
+        # asyncio's own text repeats the address, which the sentence already names
         return "connection refused"
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _system_error(error: BaseException | None) -> OSError | None:
-    """The deepest system error of the chain; of a group (one per address that was tried) its first."""
+    """Return the deepest OSError of the chain. Of a group (one error per address tried) only the first counts."""
     found: OSError | None = None
     while error is not None:
         if isinstance(error, BaseExceptionGroup):

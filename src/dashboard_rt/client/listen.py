@@ -1,4 +1,7 @@
-"""`dashboard-rt listen`: the command that follows a stream as one client or as many, and says what they saw."""
+"""`dashboard-rt listen`: follow a stream as one client or as many, and print what they saw.
+
+What a client does is in listener.py, what is printed about it in report.py.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,27 @@ from typing import Any, NamedTuple
 import click
 import uvloop
 
-from ..types import Position, Transport
-from .listener import Plan, listen_all
-from .printer import Printer, print_stats
-from .tally import Tally, exit_code, plural, summary
+from ..types import Position
+from .connection import TransportName
+from .listener import ClientOptions, run_listeners
+from .report import Printer, RunStats, exit_code, format_summary, plural, print_stats
 from .target import BadTarget, read_target
 
 DEFAULT_URL = "http://127.0.0.1:3000"
-SILENCE = {Transport.SSE: 40.0, Transport.CABLE: 10.0}  # two heartbeats of 15 s and more, three pings of 3 s
-FILES_KEPT_BACK = 64
-STATS_SECONDS = 5.0
+# More than two heartbeats of 15 s, and than three pings of 3 s.
+DEFAULT_TIMEOUTS = {TransportName.SSE: 40.0, TransportName.CABLE: 10.0}
+DEFAULT_STATS_SECONDS = 5.0
+RESERVED_FILES = 64  # for the standard streams, the event loop, libraries and name lookups
 MODES = {"single": 1, "multiple": 5, "load": 100}
+TRANSPORTS = [transport.value for transport in TransportName]
+POSITIVE_SECONDS = click.FloatRange(0, min_open=True)
 
 
-class Options(NamedTuple):
-    """What was asked for on the command line, or in answer to the questions. Times in seconds."""
+class ListenOptions(NamedTuple):
+    """The arguments of the command line, or the answers to its prompts; times in seconds."""
 
     url: str | None
-    transport: Transport
+    transport: TransportName
     clients: int
     stats: float | None
     seconds: float | None
@@ -40,94 +46,94 @@ class Options(NamedTuple):
     debug: bool
 
     @property
-    def every(self) -> float:
+    def stats_interval(self) -> float:
         """Seconds between statistics, 0 for none."""
-        return (STATS_SECONDS if self.clients > 1 else 0.0) if self.stats is None else self.stats
+        return (DEFAULT_STATS_SECONDS if self.clients > 1 else 0.0) if self.stats is None else self.stats
 
 
 # ---- running
 
 
-async def run(options: Options, plan: Plan, tally: Tally) -> int | None:
-    """Listen until the time is over, a signal comes (its number is returned) or no client is left."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[int | None] = loop.create_future()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _end, ended, number)
-    printer = Printer(options.clients, options.debug)
-    tasks = [loop.create_task(listen_all(options.clients, plan, tally, printer))]
-    tasks[0].add_done_callback(lambda _task: _end(ended, None))
-    if options.every:
-        tasks.append(loop.create_task(print_stats(tally, options.clients, options.every)))
-    await asyncio.wait([ended], timeout=options.seconds)
-    await _stop(tasks)
-    return ended.result() if ended.done() else None
+def run_listen(options: ListenOptions, url: str) -> int:
+    """Run the command and print its summary; returns the exit code. Raises click.UsageError."""
+    try:
+        target = read_target(url, options.stream)
+    except BadTarget as error:
+        raise click.UsageError(str(error)) from None
+    raise_file_limit(options.clients)
+    timeout = options.timeout or DEFAULT_TIMEOUTS[options.transport]
+    client = ClientOptions(options.transport, target, timeout, not options.no_reconnect, options.position)
+    click.echo(f"{plural(options.clients, 'client')} on {target.url(options.transport)}, Ctrl-C ends it")
+    stats, started_at = RunStats(), time.monotonic()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        signal_number = runner.run(run_clients(options, client, stats))
+    click.echo(format_summary(stats, options.clients, time.monotonic() - started_at))
+    return exit_code(stats, options.clients, signal_number)
 
 
-def _end(ended: asyncio.Future[int | None], number: int | None) -> None:
-    if not ended.done():
-        ended.set_result(number)
-
-
-async def _stop(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if result is not None and not isinstance(result, asyncio.CancelledError):
-            raise _first(result)
-
-
-def _first(error: BaseException) -> BaseException:
-    # One client's error is every client's (a closed stdout): click knows what to do with it, not with a group.
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def make_room(clients: int) -> None:
-    """Raise the soft limit of open files as far as needed; a UsageError says what to do where that fails."""
-    needed = clients + FILES_KEPT_BACK
+def raise_file_limit(clients: int) -> None:
+    """Raise the soft limit of open files to what `clients` need; click.UsageError when the hard limit is lower."""
+    needed = clients + RESERVED_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY != soft < needed:
         if resource.RLIM_INFINITY != hard < needed:
             raise click.UsageError(
                 f"{plural(clients, 'client')} need {needed} open files and this shell allows {hard}: "
-                f"run `ulimit -n {needed}` first, or ask for at most {max(1, hard - FILES_KEPT_BACK)} clients."
+                f"run `ulimit -n {needed}` first, or ask for at most {max(1, hard - RESERVED_FILES)} clients."
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def execute(options: Options, url: str) -> int:
-    """The whole command; returns the exit code."""
-    try:
-        target = read_target(url, options.stream)
-    except BadTarget as error:
-        raise click.UsageError(str(error)) from None
-    make_room(options.clients)
-    timeout = options.timeout or SILENCE[options.transport]
-    plan = Plan(options.transport, target, timeout, not options.no_reconnect, options.position)
-    click.echo(f"{plural(options.clients, 'client')} on {target.url(options.transport)}, Ctrl-C ends it")
-    tally, began = Tally(), time.monotonic()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        number = runner.run(run(options, plan, tally))
-    click.echo(summary(tally, options.clients, time.monotonic() - began))
-    return exit_code(tally, options.clients, number)
+async def run_clients(options: ListenOptions, client: ClientOptions, stats: RunStats) -> int | None:
+    """Run all clients until the time is over, a signal comes or no client is left; returns the signal's number."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int | None] = loop.create_future()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _set_ended, ended, number)
+    printer = Printer(options.clients, options.debug)
+    tasks = [loop.create_task(run_listeners(options.clients, client, stats, printer))]
+    tasks[0].add_done_callback(lambda _task: _set_ended(ended, None))
+    if options.stats_interval:
+        tasks.append(loop.create_task(print_stats(stats, options.clients, options.stats_interval)))
+    await asyncio.wait([ended], timeout=options.seconds)
+    await _cancel(tasks)
+    return ended.result() if ended.done() else None
 
 
-# ---- asking
+def _set_ended(ended: asyncio.Future[int | None], number: int | None) -> None:
+    if not ended.done():  # a second Ctrl-C, or the clients' end after a signal
+        ended.set_result(number)
 
 
-def on_terminal() -> bool:
-    """Whether there is somebody to ask."""
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if result is not None and not isinstance(result, asyncio.CancelledError):
+            raise _first_error(result)
+
+
+def _first_error(error: BaseException) -> BaseException:
+    # A closed stdout fails every client alike, and click handles that error but no group of them.
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+# ---- prompting
+
+
+def stdin_is_terminal() -> bool:
+    """Tell whether prompts can be answered (replaced in tests, where click supplies the answers)."""
     return sys.stdin.isatty()
 
 
-def ask(options: Options) -> Options:
-    """The questions to a terminal that gave no URL."""
+def prompt_options(options: ListenOptions) -> ListenOptions:
+    """Prompt for a mode, the URL and the transport, and in the mode `custom` for the numbers."""
     mode = click.prompt("What to run", type=click.Choice([*MODES, "custom"]), default="single")
     options = options._replace(
         url=click.prompt("URL", default=DEFAULT_URL),
-        transport=Transport(click.prompt("Transport", type=click.Choice(TRANSPORTS), default="sse")),
+        transport=TransportName(click.prompt("Transport", type=click.Choice(TRANSPORTS), default="sse")),
     )
     if mode != "custom":
         return options._replace(clients=MODES[mode])
@@ -137,19 +143,16 @@ def ask(options: Options) -> Options:
         seconds=click.prompt("Seconds to run, 0 until Ctrl-C", type=click.FloatRange(0), default=0.0) or None,
         timeout=click.prompt(
             "Seconds of silence that mean dead",
-            type=click.FloatRange(0, min_open=True),
-            default=SILENCE[options.transport],
+            type=POSITIVE_SECONDS,
+            default=DEFAULT_TIMEOUTS[options.transport],
         ),
     )
 
 
 # ---- the command line
 
-TRANSPORTS = [transport.value for transport in Transport]
-SOME_SECONDS = click.FloatRange(0, min_open=True)
 
-
-def _position(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Position | None:
+def _parse_position(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Position | None:
     position = Position.parse(value)
     if value is not None and position is None:
         raise click.BadParameter(f"{value!r} is no position: give one as it is printed, such as k3f9-1042.")
@@ -163,14 +166,18 @@ def _position(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option(
     "--stats", type=click.FloatRange(0), help="Seconds between statistics, 0: none.  [many: 5, one: 0]"
 )
-@click.option("--seconds", type=SOME_SECONDS, help="End after so long.  [default: at Ctrl-C]")
-@click.option("--timeout", type=SOME_SECONDS, help="Seconds of silence that mean dead.  [sse: 40, cable: 10]")
+@click.option("--seconds", type=POSITIVE_SECONDS, help="End after so long.  [default: at Ctrl-C]")
+@click.option(
+    "--timeout", type=POSITIVE_SECONDS, help="Seconds of silence that mean dead.  [sse: 40, cable: 10]"
+)
 @click.option("--stream", help="The stream to follow.  [default: the server's]")
-@click.option("--from", "position", callback=_position, help="Resume after this position, such as k3f9-1042.")
+@click.option(
+    "--from", "position", callback=_parse_position, help="Resume after this position, such as k3f9-1042."
+)
 @click.option("--no-reconnect", is_flag=True, help="End when the connection does.")
 @click.option("--debug", is_flag=True, help="Every frame and header of every client, uncut.")
 @click.pass_context
-def listen(ctx: click.Context, /, transport: str, **given: Any) -> None:
+def listen(ctx: click.Context, /, transport: str, **arguments: Any) -> None:
     """Follow a stream as one client or as many.
 
     URL is a server (http://127.0.0.1:3000) or an endpoint of one; on a terminal without a URL it asks. One
@@ -188,9 +195,9 @@ def listen(ctx: click.Context, /, transport: str, **given: Any) -> None:
       2    wrong usage
       130  Ctrl-C, and all was well until then (143: SIGTERM)
     """
-    options = Options(transport=Transport(transport), **given)
+    options = ListenOptions(transport=TransportName(transport), **arguments)
     if options.url is None:
-        if not on_terminal():
+        if not stdin_is_terminal():
             raise click.UsageError(f"URL is missing: give one such as {DEFAULT_URL}.")
-        options = ask(options)
-    ctx.exit(execute(options, options.url or DEFAULT_URL))
+        options = prompt_options(options)
+    ctx.exit(run_listen(options, options.url or DEFAULT_URL))

@@ -1,7 +1,6 @@
-"""Listener: one client that follows a stream and comes back where it was.
+"""One client that follows a stream: it reconnects after its last position (docs/protocol.md §1), with backoff.
 
-The way back is the one of protocol §1: it sends its last position, stays away as long as the server asked, and
-never comes back in step with the others.
+Knows neither transport's encoding nor how results are printed.
 """
 
 from __future__ import annotations
@@ -10,151 +9,142 @@ import asyncio
 import time
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from ..types import Position, Transport
+from ..types import Position
 from .cable import open_cable
-from .failures import Failed
-from .ledger import Ledger
-from .nouns import Heard, Link, What, Wish, json_object
+from .connection import ConnectOptions, Event, EventKind, OpenConnection, TransportName
+from .failures import ConnectionFailed
+from .report import Printer, RunStats, SequenceChecker
 from .sse import open_sse
-from .tally import Tally
 from .target import Target
 
-BASE_SECONDS, CAP_SECONDS = 1.0, 30.0
-HEALTHY_SECONDS = 10.0  # a connection that lived this long was no failure
-FIRST_TRIES = 3  # a client that never got through gives up after these: nothing runs there
-OPENINGS = (
-    64  # at a time: a listen backlog of 128 must not overflow, or the kernel's retries are what is timed
-)
+BACKOFF_BASE_SECONDS, BACKOFF_CAP_SECONDS = 1.0, 30.0
+HEALTHY_SECONDS = 10.0  # a connection that lasted this long resets the backoff
+MAX_FIRST_ATTEMPTS = 3  # a client that received nothing in these gives up: no server runs there
+MAX_CONNECTING = 64  # below a listen backlog of 128: when it overflows, the kernel's SYN retries are measured
 
 
-class Plan(NamedTuple):
-    """What each client does."""
+class ClientOptions(NamedTuple):
+    """What each client of a run does; see ConnectOptions for `timeout` and `position`."""
 
-    transport: Transport
+    transport: TransportName
     target: Target
     timeout: float
     reconnect: bool = True
     position: Position | None = None
 
 
-class Reporter(Protocol):
-    """Whoever wants to see it happen."""
+def backoff(failures: int, retry: float | None, random: Random) -> float:
+    """Return the seconds to wait: full jitter up to 1, 2, 4 … 30 s, and never less than `retry` seconds.
 
-    def connected(self, client: int, link: Link) -> None:
-        """The head of the answer is there."""
-
-    def heard(self, client: int, heard: Heard, fault: str | None) -> None:
-        """One thing was heard; `fault` says what is wrong with its position."""
-
-    def failed(self, client: int, failed: Failed) -> None:
-        """The connection did not come about, or broke."""
-
-    def waiting(self, client: int, seconds: float, position: Position | None) -> None:
-        """It comes back in so many seconds, with this position."""
-
-
-def backoff(failures: int, told: float | None, random: Random) -> float:
-    """Seconds to wait: full jitter up to 1, 2, 4 … 30 s, and never less than the server asked for.
-
-    What the server asks for is jittered already (protocol §1), so the clients of one restart stay spread.
+    `retry` is what the server asked for. It is jittered already (docs/protocol.md §1), so that clients of a
+    restarted server do not come back together.
     """
-    ceiling = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(failures, 16))
-    return max(told or 0.0, random.uniform(0, ceiling))
+    # The exponent is bounded: a client that fails for days must not compute a number of thousands of digits.
+    ceiling = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2 ** min(failures, 16))
+    return max(retry or 0.0, random.uniform(0, ceiling))
 
 
-def open_link(plan: Plan, wish: Wish) -> AbstractAsyncContextManager[Link]:
-    """Connect over the plan's transport."""
-    opening = open_sse if plan.transport is Transport.SSE else open_cable
-    return opening(plan.target, wish)
+def open_connection(
+    transport: TransportName, target: Target, options: ConnectOptions
+) -> AbstractAsyncContextManager[OpenConnection]:
+    """Connect over `transport`; entering the context raises `ConnectionFailed`."""
+    connect = open_sse if transport is TransportName.SSE else open_cable
+    return connect(target, options)
 
 
 class Listener:
-    """One client. `run` ends when it may not come back, or never got through; otherwise cancel it."""
+    """One client; `number` identifies it in the output."""
 
-    def __init__(self, number: int, plan: Plan, tally: Tally, reporter: Reporter) -> None:
+    def __init__(self, number: int, options: ClientOptions, stats: RunStats, printer: Printer) -> None:
         self.number = number
-        self.plan = plan
-        self.tally = tally
-        self.reporter = reporter
-        self.ledger = Ledger(plan.position)
+        self.options = options
+        self.stats = stats
+        self.printer = printer
+        self.checker = SequenceChecker(options.position)
         self._random = Random()
-        self._told: float | None = None
-        self._welcome_back = True
+        self._retry: float | None = None
+        self._may_reconnect = True
         self._reached = False
         self._away = False
 
-    async def run(self, gate: asyncio.Semaphore) -> None:
-        """Listen, and come back, for as long as it makes sense. `gate` bounds how many connect at a time."""
+    async def run(self, connect_slots: asyncio.Semaphore) -> None:
+        """Follow the stream, and reconnect, until it is pointless; otherwise until cancelled.
+
+        It ends when the server asks not to reconnect, when a failure is permanent, or when the first attempts
+        received nothing. `connect_slots` bounds how many clients connect at the same time.
+        """
         failures = 0
         while True:
-            began = time.monotonic()
-            failed = await self._attempt(gate)
-            failures = 1 if time.monotonic() - began >= HEALTHY_SECONDS else failures + 1
-            if self._over(failed, failures):
+            started_at = time.monotonic()
+            failure = await self._attempt(connect_slots)
+            failures = 1 if time.monotonic() - started_at >= HEALTHY_SECONDS else failures + 1
+            if self._is_finished(failure, failures):
                 return
-            self._move(away=True)
-            wait = backoff(failures - 1, self._told, self._random)
-            self.reporter.waiting(self.number, wait, self.ledger.position)
+            self._set_away(True)
+            wait = backoff(failures - 1, self._retry, self._random)
+            self.printer.waiting(self.number, wait, self.checker.position)
             await asyncio.sleep(wait)
-            self.tally.reconnects += 1
+            self.stats.reconnects += 1
 
-    async def _attempt(self, gate: asyncio.Semaphore) -> Failed | None:
+    async def _attempt(self, connect_slots: asyncio.Semaphore) -> ConnectionFailed | None:
         try:
-            await self._listen(gate)
-        except Failed as failed:
-            self.tally.fail(failed)
-            self.reporter.failed(self.number, failed)
-            return failed
+            await self._follow(connect_slots)
+        except ConnectionFailed as failure:
+            self.stats.record_failure(failure)
+            self.printer.failed(self.number, failure)
+            return failure
         return None
 
-    async def _listen(self, gate: asyncio.Semaphore) -> None:
-        wish = Wish(self.plan.timeout, self.ledger.position)
+    async def _follow(self, connect_slots: asyncio.Semaphore) -> None:
+        """Connect once, and receive events until the connection ends."""
+        options = ConnectOptions(self.options.timeout, self.checker.position)
         async with AsyncExitStack() as stack:
-            async with gate:
-                link = await stack.enter_async_context(open_link(self.plan, wish))
-            everything = await stack.enter_async_context(aclosing(link.heard))
-            self.tally.timings.append(link.timing)
-            self.tally.connected += 1
+            async with connect_slots:
+                connection = await stack.enter_async_context(
+                    open_connection(self.options.transport, self.options.target, options)
+                )
+            events = await stack.enter_async_context(aclosing(connection.events))
+            self.stats.timings.append(connection.timing)
+            self.stats.connected += 1
             stack.callback(self._disconnected)
-            self._told = None  # what was asked for then was for this one return
-            self.reporter.connected(self.number, link)
-            async for heard in everything:
-                self._take(heard)
+            self._retry = None  # what the server asked for before this connection is done
+            self.printer.connected(self.number, connection)
+            async for event in events:
+                self._receive(event)
 
     def _disconnected(self) -> None:
-        self.tally.connected -= 1
+        self.stats.connected -= 1
 
-    def _move(self, away: bool) -> None:
-        if self._reached:  # those that never came are counted by `reached`
-            self.tally.away += away - self._away
+    def _set_away(self, away: bool) -> None:
+        if self._reached:  # clients that never received anything are missing from `reached` already
+            self.stats.away += away - self._away
             self._away = away
 
-    def _take(self, heard: Heard) -> None:
-        if heard.retry is not None:
-            self._told = heard.retry
-        if heard.what in (What.VERDICT, What.UPDATE):
-            self.tally.reached += not self._reached
+    def _receive(self, event: Event) -> None:
+        if event.retry is not None:
+            self._retry = event.retry
+        if event.kind in (EventKind.VERDICT, EventKind.UPDATE):
+            self.stats.reached += not self._reached
             self._reached = True
-            self._move(away=False)
-        self._welcome_back = heard.again
-        goodbye = str(json_object(heard.text).get("reason")) if heard.what is What.GOODBYE else None
-        self.tally.hear(heard, goodbye)
-        self.reporter.heard(self.number, heard, self.tally.check(self.ledger, heard))
+            self._set_away(False)
+        self._may_reconnect = event.may_reconnect
+        fault = self.stats.record_event(event, self.checker)
+        self.printer.received(self.number, event, fault)
 
-    def _over(self, failed: Failed | None, failures: int) -> bool:
-        never_came = not self._reached and failures >= FIRST_TRIES
-        hopeless = failed is not None and (failed.final or never_came)
-        if self.plan.reconnect and self._welcome_back and not hopeless:
+    def _is_finished(self, failure: ConnectionFailed | None, failures: int) -> bool:
+        never_reached = not self._reached and failures >= MAX_FIRST_ATTEMPTS
+        pointless = failure is not None and (failure.permanent or never_reached)
+        if self.options.reconnect and self._may_reconnect and not pointless:
             return False
-        self.tally.gave_up += failed is not None or not self._welcome_back
+        self.stats.gave_up += failure is not None or not self._may_reconnect
         return True
 
 
-async def listen_all(clients: int, plan: Plan, tally: Tally, reporter: Reporter) -> None:
-    """Run so many clients until all of them are over."""
-    gate = asyncio.Semaphore(OPENINGS)
+async def run_listeners(clients: int, options: ClientOptions, stats: RunStats, printer: Printer) -> None:
+    """Run `clients` listeners until all of them have ended."""
+    connect_slots = asyncio.Semaphore(MAX_CONNECTING)
     async with asyncio.TaskGroup() as group:
         for number in range(1, clients + 1):
-            group.create_task(Listener(number, plan, tally, reporter).run(gate))
+            group.create_task(Listener(number, options, stats, printer).run(connect_slots))

@@ -1,4 +1,4 @@
-"""Target: what a person typed as URL, turned into the two endpoints behind it. Pure; opens nothing."""
+"""Derive both endpoints of a server from the URL that was typed. Pure: opens nothing."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import orjson
 
-from ..types import Transport
+from .connection import TransportName
 
 SSE_PATH = "/dashboard/stream"
 CABLE_PATH = "/cable"
 PAGE_PATHS = ("/dashboard/sse-test", "/dashboard/websocket-test", "/dashboard")
-SECURE = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-USUAL_PORT = {"http": 80, "https": 443}
+HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class BadTarget(ValueError):
-    """A URL that cannot be used; the message is one sentence that says what would do."""
+    """A URL that cannot be used; the message is one sentence that names one that can."""
 
 
 class Target(NamedTuple):
-    """The two endpoints of one server, the origin of its page, and the stream to follow (None: its default)."""
+    """The two endpoints of a server, the origin of its page, and the stream to follow (None: its default)."""
 
     sse: str
     cable: str
     origin: str
     stream: str | None = None
 
-    def url(self, transport: Transport) -> str:
-        """The endpoint of this transport."""
-        return self.sse if transport is Transport.SSE else self.cable
+    def url(self, transport: TransportName) -> str:
+        """Return the endpoint of `transport`."""
+        return self.sse if transport is TransportName.SSE else self.cable
 
     @property
     def identifier(self) -> str:
-        """The channel identifier for Action Cable: an opaque text, echoed by the server as it is."""
+        """The Action Cable channel identifier: JSON text that servers echo unchanged (docs/protocol.md §2)."""
         stream = {} if self.stream is None else {"stream": self.stream}
         return orjson.dumps({"channel": "DashboardUpdatesChannel", **stream}).decode()
 
     @property
     def loopback(self) -> bool:
-        """Whether it is this machine: proxies of the environment are not asked then."""
+        """Whether the server is on this machine; the environment's proxies are not used then."""
         host = urlsplit(self.origin).hostname or ""
         try:
             return ip_address(host).is_loopback
@@ -50,50 +51,52 @@ class Target(NamedTuple):
 
 
 def read_target(url: str, stream: str | None = None) -> Target:
-    """Read a base URL, a page or either endpoint, with http, https, ws, wss or no scheme; raises BadTarget.
+    """Read a base URL, a page's URL or an endpoint's URL, with http, https, ws, wss or no scheme.
 
-    What stands before a known path is a prefix that both endpoints share; a ws URL with another path is taken
-    as the cable endpoint itself. A query goes with the endpoint it was written for (and to SSE from a base).
+    A path before a known path is a prefix of both endpoints. A ws URL with any other path is the cable endpoint
+    itself. A query belongs to the endpoint that it was given with, and to SSE when it was given with a base URL.
+    Raises BadTarget.
     """
     parts = _split(url)
-    scheme = SECURE[parts.scheme]
-    root, known = _root(parts.path)
+    scheme = HTTP_SCHEMES[parts.scheme]
+    prefix, known_path = _split_prefix(parts.path)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    wanted = stream or query.get("stream")
+    stream = stream or query.get("stream")
     host = parts.netloc.rpartition("@")[2].lower()
-    literal = parts.scheme.startswith("ws") and not known and root != ""
-    cable_path = parts.path if literal else f"{root}{CABLE_PATH}"
-    is_cable = literal or known == CABLE_PATH
-    for_sse = {} if is_cable else {k: v for k, v in query.items() if k != "stream"}
-    if wanted is not None:
-        for_sse["stream"] = wanted
-    sse_root = "" if literal else root
+    custom_cable = parts.scheme.startswith("ws") and not known_path and prefix != ""
+    is_cable = custom_cable or known_path == CABLE_PATH
+    sse_query = {} if is_cable else {k: v for k, v in query.items() if k != "stream"}
+    if stream is not None:
+        sse_query["stream"] = stream
+    sse_path = SSE_PATH if custom_cable else f"{prefix}{SSE_PATH}"
+    cable_path = parts.path if custom_cable else f"{prefix}{CABLE_PATH}"
+    cable_query = parts.query if is_cable else ""
     return Target(
-        sse=_join(scheme, parts.netloc, f"{sse_root}{SSE_PATH}", urlencode(for_sse)),
-        cable=_join(
-            "ws" if scheme == "http" else "wss", parts.netloc, cable_path, parts.query if is_cable else ""
-        ),
-        origin=f"{scheme}://{host.removesuffix(f':{USUAL_PORT[scheme]}')}",
-        stream=wanted,
+        sse=_join(scheme, parts.netloc, sse_path, urlencode(sse_query)),
+        cable=_join(WEBSOCKET_SCHEMES[scheme], parts.netloc, cable_path, cable_query),
+        origin=f"{scheme}://{host.removesuffix(f':{DEFAULT_PORTS[scheme]}')}",
+        stream=stream,
     )
 
 
 def _split(url: str) -> SplitResult:
     parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
-        usable = parts.scheme in SECURE and bool(parts.hostname) and parts.port != 0 and url.isprintable()
-    except ValueError:
+        usable = (
+            parts.scheme in HTTP_SCHEMES and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+        )
+    except ValueError:  # `parts.port` is computed when it is read
         usable = False
     if not usable or any(c.isspace() for c in url):
         raise BadTarget(f"{url!r} is not a URL of a server: give one such as http://127.0.0.1:3000.")
     return parts
 
 
-def _root(path: str) -> tuple[str, str | None]:
+def _split_prefix(path: str) -> tuple[str, str | None]:
     path = path.rstrip("/")
-    for known in (SSE_PATH, CABLE_PATH, *PAGE_PATHS):
-        if path.endswith(known):
-            return path.removesuffix(known), known
+    for known_path in (SSE_PATH, CABLE_PATH, *PAGE_PATHS):
+        if path.endswith(known_path):
+            return path.removesuffix(known_path), known_path
     return path, None
 
 

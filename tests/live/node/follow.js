@@ -4,7 +4,7 @@
 //   node follow.js '[{"name": "rails", "kind": "rails", "url": "ws://…/cable", "stream": "s", "quiet": 60000}]'
 //
 // `kind` is rails, anycable-v1 or anycable-ext. `quiet` (ms): print "quiet-over" that long after the first connect.
-// Nothing here is patched in the clients; only what they expect of a browser is put in their way.
+// The clients are used unchanged; only the globals that they expect of a browser are provided.
 import { WebSocket } from "ws"
 import { createCable } from "@anycable/core"
 

@@ -1,0 +1,32 @@
+"""What a broker is: it tells every process that a stream has grown. Knows neither the log nor who listens.
+
+A notification may get lost, arrive twice, late or out of order: that costs latency, never an update, because the
+follower (hub/follower.py) then reads the log. So a broker keeps nothing and promises nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from ..types import Notification
+
+OnNotification = Callable[[Notification], None]
+
+
+class Broker(ABC):
+    """Carries notifications between the processes of one database. `connected`: whether it hears the others."""
+
+    connected = False
+
+    @abstractmethod
+    async def start(self, on_notification: OnNotification) -> None:
+        """Call `on_notification`, which never blocks, with every notification, this process's own included."""
+
+    @abstractmethod
+    async def notify(self, notification: Notification) -> None:
+        """Tell every process. Never raises and never waits long: a failure is counted."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Stop listening. Does nothing when it was not started."""

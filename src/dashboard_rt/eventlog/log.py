@@ -1,0 +1,220 @@
+"""The log of every stream in the database: append, read, trim. Knows nothing of brokers, hubs or clients.
+
+Ids of a stream are contiguous and in commit order because one row of `streams` hands them out: taking ids locks that
+row until the commit, here as in every other process. (An auto-increment id becomes visible out of order under
+concurrent commits, and readers would skip rows for good.) Streams are locked in the order of their names, so that
+two groups never deadlock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from ..errors import LogUnavailable, UnknownStream
+from ..types import Append, Bounds, Kind, LogState, Position, Receipt, Update
+from .database import Database, Insert, Query, Transaction
+
+TRIM_ROWS = 500  # updates that one transaction of a trim removes: a waiting append waits that long
+TRIM_PAUSE = 0.005  # seconds between two of them: other processes find the write lock only by trying
+
+EPOCH = "SELECT value FROM meta WHERE key = 'epoch'"
+STATE = (
+    "SELECT meta.value, streams.name, streams.oldest_id, streams.last_id FROM meta"
+    " LEFT JOIN streams ON 1 = 1 WHERE meta.key = 'epoch'"
+)
+# An upsert: a stream whose row is gone (an older backup was restored) begins anew instead of failing for ever.
+TAKE_IDS = (
+    "INSERT INTO streams (name, kind, oldest_id, last_id) VALUES (:stream, :kind, 1, :count)"
+    f" ON CONFLICT (name) DO UPDATE SET last_id = streams.last_id + :count RETURNING last_id, ({EPOCH})"
+)
+AFTER = "SELECT id, text FROM updates WHERE stream = :stream AND id > :id ORDER BY id LIMIT :limit"
+SINCE = (
+    "SELECT oldest_id, last_id, (SELECT id FROM updates WHERE stream = :stream AND id >= streams.last_id - :limit"
+    " AND created_at_ms < :ms ORDER BY id DESC LIMIT 1) FROM streams WHERE name = :stream"
+)
+
+
+class EventLog:
+    """The updates of the configured streams. Every method raises LogUnavailable when the database fails.
+
+    `now` returns Unix seconds.
+    """
+
+    def __init__(
+        self, db: Database, streams: Mapping[str, Kind], now: Callable[[], float] = time.time
+    ) -> None:
+        self._db = db
+        self._streams = streams
+        self._now = now
+
+    async def open(self) -> None:
+        """Register the streams with their configured kinds, and give a new database its epoch."""
+        await self._db.transact(self._open())
+
+    async def state(self) -> LogState:
+        """Read the epoch and the bounds of every configured stream, in one statement."""
+        rows = await self._db.rows(STATE)
+        if not rows:
+            raise LogUnavailable("The database has no epoch. Run `dashboard-rt init`.")
+        found = {name: (oldest_id, last_id) for _, name, oldest_id, last_id in rows}
+        bounds = {name: Bounds(kind, *found.get(name, (1, 0))) for name, kind in self._streams.items()}
+        return LogState(rows[0][0], bounds)
+
+    async def append(self, group: Sequence[Append]) -> tuple[list[Receipt], str]:
+        """Commit a group in one transaction. Returns a receipt for each member, in order, and the epoch.
+
+        A key that the log knows, or that is in the group twice, gets its first receipt. Raises UnknownStream, and
+        then nothing is written.
+        """
+        for member in group:
+            if member.stream not in self._streams:
+                raise UnknownStream(f"There is no stream {member.stream!r}. STREAMS lists those that exist.")
+        return await self._db.transact(self._append_group(group, int(self._now() * 1000)))
+
+    async def after(self, stream: str, id: int, limit: int) -> list[Update]:
+        """Read the updates behind `id`, ascending, at most `limit`; from the oldest on where those are trimmed."""
+        rows = await self._db.rows(AFTER, {"stream": stream, "id": id, "limit": limit})
+        return [Update(stream, *row) for row in rows]
+
+    async def since(self, stream: str, ms: int, limit: int) -> int | None:
+        """Find the id behind which everything was created at `ms` (Unix ms) or later.
+
+        None when the log no longer holds all of that, or when it is more than `limit` updates.
+        """
+        rows = await self._db.rows(SINCE, {"stream": stream, "ms": ms, "limit": limit})
+        oldest_id, last_id, found = rows[0] if rows else (1, 0, None)
+        if found is None and oldest_id == 1 and last_id <= limit:
+            return 0
+        return None if found is None else int(found)
+
+    def may_have_changed(self) -> bool:
+        """Tell whether `changed` is worth asking. Costs next to nothing."""
+        return self._db.may_have_changed()
+
+    async def changed(self) -> bool:
+        """Tell whether another process has committed since the last call. Reads no table."""
+        return await self._db.changed()
+
+    async def trim(self, keep: int) -> int:
+        """Remove all but the newest `keep` updates of each stream, and their keys. Returns how many it removed.
+
+        In short transactions, between which waiting appends get their turn.
+        """
+        removed = 0
+        for stream, bounds in (await self.state()).streams.items():
+            edge = bounds.last_id - keep
+            while bounds.oldest_id <= edge and (gone := await self._db.transact(_trim_stream(stream, edge))):
+                removed += gone
+                await asyncio.sleep(TRIM_PAUSE)
+        return removed
+
+    async def new_epoch(self, expected: str | None = None) -> str:
+        """Write a new epoch, so that all positions given out so far are refused. Returns the epoch that holds now.
+
+        With `expected` only if the epoch still is that one, so that of several processes only the first does it.
+        """
+        return await self._db.transact(_renew_epoch(expected))
+
+    def _open(self) -> Transaction[None]:
+        yield Query(
+            "INSERT INTO meta (key, value) VALUES ('epoch', :epoch) ON CONFLICT (key) DO NOTHING",
+            {"epoch": _new_epoch()},
+        )
+        for name, kind in sorted(self._streams.items()):
+            yield Query(
+                "INSERT INTO streams (name, kind, oldest_id, last_id) VALUES (:name, :kind, 1, 0)"
+                " ON CONFLICT (name) DO UPDATE SET kind = excluded.kind WHERE streams.kind <> excluded.kind",
+                {"name": name, "kind": kind.value},
+            )
+
+    def _append_group(self, group: Sequence[Append], now_ms: int) -> Transaction[tuple[list[Receipt], str]]:
+        receipts: dict[int, Receipt] = {}
+        for stream in sorted({member.stream for member in group}):
+            places = [place for place, member in enumerate(group) if member.stream == stream]
+            members = [group[place] for place in places]
+            added = yield from _append_to_stream(stream, self._streams[stream], members, now_ms)
+            receipts.update(zip(places, added, strict=True))
+        return [receipts[place] for place in range(len(group))], receipts[0].position.epoch
+
+
+# ---- transactions
+
+
+def _append_to_stream(
+    stream: str, kind: Kind, members: Sequence[Append], now_ms: int
+) -> Transaction[list[Receipt]]:
+    """Take ids for everything first, because that locks the stream; those of repeated keys are given back."""
+    wanted = sum(len(member.texts) for member in members)
+    ((end, epoch),) = yield Query(TAKE_IDS, {"stream": stream, "kind": kind.value, "count": wanted})
+    known = yield from _known_receipts(stream, epoch, [m.key for m in members if m.key is not None])
+    receipts, updates, keys = [], [], []
+    last_id = end - wanted
+    for member in members:
+        if member.key is not None and member.key in known:
+            receipts.append(known[member.key])
+            continue
+        updates += [(stream, last_id + n, text, now_ms) for n, text in enumerate(member.texts, 1)]
+        last_id += len(member.texts)
+        receipt = Receipt(Position(epoch, last_id), len(member.texts))
+        receipts.append(receipt)
+        if member.key is not None:
+            known[member.key] = receipt._replace(repeated=True)
+            keys.append((stream, member.key, last_id, receipt.count))
+    if last_id != end:
+        yield Query(
+            "UPDATE streams SET last_id = :id WHERE name = :stream", {"id": last_id, "stream": stream}
+        )
+    yield Insert("updates", ("stream", "id", "text", "created_at_ms"), updates)
+    yield Insert("idempotency", ("stream", "key", "last_id", "count"), keys)
+    return receipts
+
+
+def _known_receipts(stream: str, epoch: str, keys: Sequence[str]) -> Transaction[dict[str, Receipt]]:
+    """Look up the receipts of the keys that were used before."""
+    if not keys:
+        return {}
+    names = {f"key{n}": key for n, key in enumerate(keys)}
+    rows = yield Query(
+        "SELECT key, last_id, count FROM idempotency WHERE stream = :stream"
+        f" AND key IN ({', '.join(f':{name}' for name in names)})",
+        {"stream": stream, **names},
+    )
+    return {key: Receipt(Position(epoch, last_id), count, repeated=True) for key, last_id, count in rows}
+
+
+def _trim_stream(stream: str, edge: int) -> Transaction[int]:
+    """Remove the oldest updates up to `edge`, at most TRIM_ROWS. Returns how many it removed."""
+    rows = yield Query(
+        "UPDATE streams SET oldest_id ="
+        " CASE WHEN oldest_id + :most <= :edge THEN oldest_id + :most ELSE :edge + 1 END"
+        " WHERE name = :stream AND oldest_id <= :edge"
+        " RETURNING oldest_id, (SELECT min(id) FROM updates WHERE stream = :stream)",
+        {"stream": stream, "edge": edge, "most": TRIM_ROWS},
+    )
+    if not rows:
+        return 0
+    oldest_id, first_id = rows[0]
+    values = {"stream": stream, "id": oldest_id}
+    yield Query("DELETE FROM updates WHERE stream = :stream AND id < :id", values)
+    yield Query("DELETE FROM idempotency WHERE stream = :stream AND last_id < :id", values)
+    return int(oldest_id - first_id)
+
+
+def _renew_epoch(expected: str | None) -> Transaction[str]:
+    rows = yield Query(EPOCH)
+    if rows and expected is not None and rows[0][0] != expected:
+        return str(rows[0][0])
+    fresh = _new_epoch()
+    yield Query(
+        "INSERT INTO meta (key, value) VALUES ('epoch', :epoch)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        {"epoch": fresh},
+    )
+    return fresh
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(4)  # short, because it is part of every position on every wire

@@ -1,0 +1,149 @@
+"""The endpoints that only read: health, figures, settings, stored metrics, the newest dashboard (docs/protocol.md §5).
+
+They answer from what other parts know and keep nothing. What changes something is in publish.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from .. import __version__
+from ..broker.base import Broker
+from ..dashboard.model import Dashboard
+from ..errors import LogUnavailable, NotFound, Refused
+from ..eventlog.log import EventLog
+from ..hub.hub import Hub
+from ..settings import DASHBOARD_STREAM, Settings
+from ..telemetry import CONTENT_TYPE, Telemetry
+from .responses import COMMON_HEADERS, Json
+from .stats import Stats
+
+LOG_SECONDS = 2.0  # how long /ready and /dashboard/debug wait for the log
+METRICS_SHOWN = 100
+
+
+class ReadEndpoints:
+    """One method for each path."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        telemetry: Telemetry,
+        log: EventLog,
+        broker: Broker,
+        hub: Hub,
+        dashboard: Dashboard,
+        stats: Stats,
+    ) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._log = log
+        self._broker = broker
+        self._hub = hub
+        self._dashboard = dashboard
+        self._stats = stats
+
+    async def up(self, request: Request) -> Response:
+        """Answer at all: the process is alive, whatever else is away."""
+        return Json({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """Answer 200 when the log can be read and is followed and the broker is connected, else 503."""
+        checks = {
+            "log": "error" not in await self._log_state(),
+            "broker": self._broker.connected,
+            "hub": self._stats.ready,
+        }
+        ready = all(checks.values())
+        return Json({"status": "ok" if ready else "unavailable", **checks}, 200 if ready else 503)
+
+    async def prometheus(self, request: Request) -> Response:
+        return Response(self._telemetry.render(), headers={**COMMON_HEADERS, "content-type": CONTENT_TYPE})
+
+    async def refresh(self, request: Request) -> Response:
+        """Answer with the newest dashboard, `null` before the first, and the position to connect from."""
+        if DASHBOARD_STREAM not in self._settings.streams:
+            raise NotFound(f"STREAMS does not list {DASHBOARD_STREAM}.")
+        # No await between the two: the position has to be that of this update.
+        newest = self._hub.newest(DASHBOARD_STREAM)
+        position = str(self._hub.position(DASHBOARD_STREAM))
+        return Json(newest.text if newest else "null", headers={"x-stream-position": position})
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer with the newest `?limit=` stored metrics, newest first."""
+        limit = whole_parameter(request, "limit", METRICS_SHOWN, self._settings.keep_records)
+        return Json({"metrics": await self._dashboard.metrics(limit)})
+
+    async def stats(self, request: Request) -> Response:
+        return Json(self._stats.snapshot())
+
+    async def debug(self, request: Request) -> Response:
+        """Answer with the settings (secrets masked), the state of broker and log, and all stats."""
+        settings = self._settings.masked()
+        return Json(
+            {
+                "version": __version__,
+                "settings": settings,
+                "log": await self._log_state(),
+                "broker": {"url": settings["BROKER_URL"], "connected": self._broker.connected},
+                "ready": self._stats.ready,
+                "stats": self._stats.snapshot(),
+            }
+        )
+
+    async def _log_state(self) -> dict[str, Any]:
+        """Return epoch and bounds as JSON; only `error` when the log does not answer in time."""
+        try:
+            async with asyncio.timeout(LOG_SECONDS):
+                epoch, streams = await self._log.state()
+        except (LogUnavailable, TimeoutError) as error:
+            self._telemetry.swallow("api.log_state", error)
+            return {"error": str(error) or "The log did not answer in time."}
+        return {"epoch": epoch, "streams": {name: bounds._asdict() for name, bounds in streams.items()}}
+
+
+def routes(  # noqa: PLR0917  the parts, as app.py has them
+    settings: Settings,
+    telemetry: Telemetry,
+    log: EventLog,
+    broker: Broker,
+    hub: Hub,
+    dashboard: Dashboard,
+    stats: Stats,
+) -> list[BaseRoute]:
+    """Return the routes of this module. All are GET, and HEAD, which Starlette adds."""
+    endpoints = ReadEndpoints(
+        settings=settings,
+        telemetry=telemetry,
+        log=log,
+        broker=broker,
+        hub=hub,
+        dashboard=dashboard,
+        stats=stats,
+    )
+    paths = {
+        "/up": endpoints.up,
+        "/health": endpoints.up,
+        "/ready": endpoints.ready,
+        "/metrics": endpoints.prometheus,
+        "/dashboard/refresh": endpoints.refresh,
+        "/dashboard/metrics": endpoints.metrics,
+        "/dashboard/stats": endpoints.stats,
+        "/dashboard/debug": endpoints.debug,
+    }
+    return [Route(path, endpoint, methods=["GET"]) for path, endpoint in paths.items()]
+
+
+def whole_parameter(request: Request, name: str, default: int, most: int) -> int:
+    """Return a parameter of the query, a whole number from 1 to `most`. Raises Refused for anything else."""
+    text = request.query_params.get(name, str(default))
+    # At most nine digits: int() of some thousand would raise an error of its own.
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise Refused(f"{name} must be a whole number from 1 to {most}.")
+    return int(text)

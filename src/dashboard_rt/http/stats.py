@@ -1,0 +1,101 @@
+"""The figures of one process, for /dashboard/stats, /dashboard/debug and /ready. Reads, changes nothing.
+
+Everything is looked up where it is counted, never searched in the registry of Prometheus: that walks every metric,
+for each figure, while no update is delivered.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from ..broker.base import Broker
+from ..dashboard.system_metrics import resident_bytes
+from ..hub.connections import Connections
+from ..hub.follower import Follower
+from ..hub.hub import Hub
+from ..telemetry import Telemetry
+from ..types import Verdict
+
+
+class Stats:
+    """Readiness and figures of one process. Its uptime counts from the making of this object."""
+
+    def __init__(
+        self, hub: Hub, connections: Connections, follower: Follower, broker: Broker, telemetry: Telemetry
+    ) -> None:
+        self._hub = hub
+        self._connections = connections
+        self._follower = follower
+        self._broker = broker
+        self._telemetry = telemetry
+        self._started_at = time.monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the process follows the log, is connected to the broker, and is not shutting down."""
+        return self._follower.following and self._broker.connected and not self._connections.draining
+
+    def lag_ms(self) -> float | None:
+        """Return the last time from commit to write in ms; None before the first update."""
+        return self._follower.lag_ms
+
+    def snapshot(self) -> dict[str, object]:
+        """Return the JSON of /dashboard/stats: figures of the process, of each transport and of each stream."""
+        labels = self._connections.transports
+        buffers = self._buffers()
+        return {
+            "process": self._process(),
+            "verdicts": {label: self._verdicts(label) for label in labels},
+            "transports": {label: self._transport(label, buffers[label]) for label in labels},
+            "streams": {name: self._stream(name, behind) for name, behind in self._hub.lag().items()},
+            "lag_ms": self.lag_ms(),
+        }
+
+    def _process(self) -> dict[str, object]:
+        return {
+            "pid": os.getpid(),
+            "python": sys.version.split()[0],
+            "uptime_seconds": round(time.monotonic() - self._started_at, 1),
+            "rss_bytes": resident_bytes(),
+        }
+
+    def _verdicts(self, label: str) -> dict[str, int]:
+        opened = self._telemetry.opened
+        return {verdict.value: int(opened.labels(label, verdict).value) for verdict in Verdict}
+
+    def _buffers(self) -> dict[str, list[int]]:
+        """Return, for each transport, the bytes that each connection has not taken yet."""
+        buffers: dict[str, list[int]] = {label: [] for label in self._connections.transports}
+        for connection in self._connections:
+            buffers[connection.transport].append(connection.sink.get_write_buffer_size())
+        return buffers
+
+    def _transport(self, label: str, buffers: list[int]) -> dict[str, object]:
+        counts = self._telemetry
+        return {
+            "connections": len(buffers),
+            "lagging": int(counts.lagging.labels(label).value),
+            "deliveries": int(counts.deliveries.labels(label).value),
+            "bytes_sent": int(counts.bytes_sent.labels(label).value),
+            "buffered_bytes": sum(buffers),
+            "largest_buffer_bytes": max(buffers, default=0),
+            "gaps": int(counts.gaps.labels(label).value),
+            "aborted": int(counts.aborted.labels(label).value),
+        }
+
+    def _stream(self, name: str, behind: int) -> dict[str, object]:
+        topic = self._hub.topics[name]
+        return {
+            "position": str(self._hub.position(name)),
+            "kind": topic.kind,
+            "tail": {
+                "first_id": topic.tail.first_id,
+                "entries": len(topic.tail),
+                "characters": topic.tail.size,
+            },
+            "current": sum(len(group.members) for group in topic.groups.values()),
+            "lagging": len(topic.lagging),
+            "furthest_behind": behind,
+        }

@@ -1,0 +1,233 @@
+"""Connections: everyone who is connected. Admission, heartbeats, who is stuck, and the drain at the end.
+
+Knows that connections can be spoken to, not in which protocol. What they read is the Hub's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import partial
+from itertools import chain
+
+from ..settings import Settings
+from ..telemetry import Telemetry
+from ..types import Verdict
+from .hub import Hub
+from .subscription import Subscriber
+from .timer import Timer
+
+SLICES = 30  # of the shortest heartbeat interval: 16,000 heartbeats at once would stall the loop
+SWEEP_SECONDS = 0.5  # how often stuck connections are looked for
+CLOSE_SECONDS = 5.0  # for goodbyes to arrive and be answered, within DRAIN_SECONDS
+GOODBYES_PER_SECOND = 2000  # not faster, or all clients come back at once
+
+
+class Wheel:
+    """Connections in slots. Each turn serves one slot, so each connection once per `steps` turns."""
+
+    __slots__ = ("_at", "_next", "_slots", "steps")
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self._slots: list[set[Subscriber]] = [set() for _ in range(steps)]
+        self._at = 0
+        self._next = 0
+
+    def add(self, connection: Subscriber) -> int:
+        """Return the slot, which `remove` wants back."""
+        self._next = (self._next + 1) % self.steps
+        self._slots[self._next].add(connection)
+        return self._next
+
+    def remove(self, connection: Subscriber, slot: int) -> None:
+        self._slots[slot].discard(connection)
+
+    def turn(self) -> list[Subscriber]:
+        """Go on to the next slot and return those who are due."""
+        self._at = (self._at + 1) % self.steps
+        return list(self._slots[self._at])
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        return chain.from_iterable(self._slots)
+
+
+class Connections:
+    """All connections of one process.
+
+    `heartbeats` has the seconds between the heartbeats of each transport, by its label; `clock` returns Unix
+    seconds. `heartbeat_cache` holds heartbeats encoded in this tick, for all connections that get the same bytes.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        heartbeats: Mapping[str, float],
+        settings: Settings,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.hub = hub
+        self.clock = clock
+        self.count = 0
+        self.draining = False
+        self.heartbeat_cache: dict[Hashable, bytes] = {}
+        self._settings = settings
+        self._telemetry = telemetry
+        self._period = min(heartbeats.values()) / SLICES
+        self._wheels = {
+            label: Wheel(max(1, round(seconds / self._period))) for label, seconds in heartbeats.items()
+        }
+        self._open = {label: telemetry.connections.labels(label) for label in heartbeats}
+        self._addresses: Counter[str] = Counter()
+        self._address_of: dict[Subscriber, str] = {}
+        self._closing: dict[Subscriber, float] = {}  # said goodbye to; when they are cut
+        self._empty = asyncio.Event()
+        self._timer: Timer | None = None
+        self._next_sweep = 0.0
+
+    def start(self) -> None:
+        """Start heartbeats and sweeps."""
+        self._timer = Timer(self._period, self._on_tick)
+
+    def stop(self) -> None:
+        """Stop heartbeats and sweeps."""
+        if self._timer is not None:
+            self._timer.stop()
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """The labels of the transports."""
+        return tuple(self._wheels)
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        return chain.from_iterable(self._wheels.values())
+
+    # ---- admission
+
+    def refusal(self, address: str | None) -> str | None:
+        """Return why a client from `address` cannot come in now (`full`, `server_restart`), or None."""
+        if self.draining:
+            return "server_restart"
+        most = self._settings.max_clients_per_address
+        if self.count >= self._settings.max_clients or (
+            most is not None and address is not None and self._addresses[address] >= most
+        ):
+            return "full"
+        return None
+
+    def add(self, connection: Subscriber, address: str | None) -> None:
+        """Count a connection in and give it its place among the heartbeats."""
+        self.count += 1
+        self._empty.clear()
+        connection.slot = self._wheels[connection.transport].add(connection)
+        self._open[connection.transport].inc()
+        if self._settings.max_clients_per_address is not None and address is not None:
+            self._address_of[connection] = address
+            self._addresses[address] += 1
+
+    def count_verdict(self, connection: Subscriber, verdict: Verdict) -> None:
+        self._telemetry.opened.labels(connection.transport, verdict).inc()
+
+    def remove(self, connection: Subscriber, reason: str) -> None:
+        """Count a connection out and let go of everything it held. `reason` is a label of the counter."""
+        for subscription in list(connection.subscriptions()):
+            self.hub.unsubscribe(subscription)
+        self.hub.forget(connection)
+        self._closing.pop(connection, None)
+        if connection.slot < 0:
+            return
+        self._wheels[connection.transport].remove(connection, connection.slot)
+        connection.slot = -1
+        self.count -= 1
+        self._open[connection.transport].dec()
+        self._telemetry.closed.labels(connection.transport, reason).inc()
+        self._forget_address(connection)
+        if not self.count:
+            self._empty.set()
+
+    def _forget_address(self, connection: Subscriber) -> None:
+        address = self._address_of.pop(connection, None)
+        if address is not None:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
+
+    def closing(self, connection: Subscriber) -> None:
+        """Note that goodbye was said: a connection that does not take it within SEND_TIMEOUT is cut."""
+        self._closing[connection] = asyncio.get_running_loop().time() + self._settings.send_timeout
+
+    def is_closing(self, connection: Subscriber) -> bool:
+        return connection in self._closing
+
+    def retry_ms(self) -> int:
+        """Draw one client's time to come back, in ms: each another, or all come back at once."""
+        least, most = self._settings.retry_min, self._settings.retry_max
+        return least + int(random.random() * (most - least + 1))  # randint takes five times as long
+
+    # ---- the timer
+
+    def _on_tick(self, late: float) -> None:
+        self._telemetry.loop_lag_seconds.set(late)
+        self.heartbeat_cache.clear()
+        for wheel in self._wheels.values() if self.count else ():
+            for connection in wheel.turn():
+                self._attempt("connections.heartbeat", connection, connection.send_heartbeat)
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            self._sweep(now)
+
+    def _attempt(self, where: str, connection: Subscriber, send: Callable[[], None]) -> None:
+        try:
+            send()
+        except Exception as error:  # noqa: BLE001  one broken connection must not cost the others theirs
+            self._telemetry.swallow(where, error)
+            connection.sink.abort()
+
+    def _sweep(self, now: float) -> None:
+        """Cut those whose buffer has not shrunk for SEND_TIMEOUT. A slow reader that still reads may stay."""
+        for connection, (since, size) in list(self.hub.stalled.items()):
+            left = connection.sink.get_write_buffer_size()
+            if left < size:
+                self.hub.stalled[connection] = (now, left)
+            elif now - since >= self._settings.send_timeout:
+                self._cut(connection)
+        for connection, deadline in list(self._closing.items()):
+            if now >= deadline:
+                self._cut(connection)
+
+    def _cut(self, connection: Subscriber) -> None:
+        self._telemetry.aborted.labels(connection.transport).inc()
+        self._closing.pop(connection, None)
+        self.hub.forget(connection)
+        connection.sink.abort()
+
+    # ---- the drain
+
+    async def drain(self) -> None:
+        """Say goodbye to each connection at its own moment, with its own time to come back; then cut who is left."""
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.drain_seconds
+        await self._say_goodbye(list(self))
+        try:
+            async with asyncio.timeout_at(min(deadline, loop.time() + CLOSE_SECONDS)):
+                while self.count:
+                    await self._empty.wait()
+        except TimeoutError:
+            for connection in list(self):
+                self._cut(connection)
+
+    async def _say_goodbye(self, connections: list[Subscriber]) -> None:
+        random.shuffle(connections)
+        spread = self._settings.drain_seconds / 2  # the rest of the time is for the last bytes to leave
+        batch = max(1, round(max(GOODBYES_PER_SECOND, len(connections) / max(spread, 0.01)) / 100))
+        for start in range(0, len(connections), batch):
+            for connection in connections[start : start + batch]:
+                goodbye = partial(connection.goodbye, "server_restart", self.retry_ms())
+                self._attempt("connections.goodbye", connection, goodbye)
+            await asyncio.sleep(0.01)

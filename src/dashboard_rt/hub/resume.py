@@ -1,0 +1,119 @@
+"""Where a (re)connecting client goes on: one rule for all transports (docs/protocol.md §1).
+
+`decide` is the rule, pure. `Resumer` applies it to what this process knows, after a look at the log where the
+client may know more. It moves no subscription: that is for the Hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ..eventlog.log import EventLog
+from ..telemetry import Telemetry
+from ..types import Position, Verdict
+from .subscription import Resume, StreamRange, Subscriber, Subscription, Topic
+from .tasks import BackgroundTasks
+
+MAX_QUESTIONS = 64  # of one connection that may wait for the log; further ones are answered from memory
+
+
+def decide(position: Position | None, held: StreamRange, max_replay: int) -> Resume:
+    """Apply the rule: a known position that is still held is replayed from, anything else starts anew."""
+    if position is None:
+        return start_anew(Verdict.FRESH, held, None)
+    if position.epoch != held.epoch or position.id > held.head:
+        return start_anew(Verdict.GAP, held, None)
+    if position.id < held.oldest_id - 1 or held.head - position.id > max_replay:
+        return start_anew(Verdict.GAP, held, held.start - position.id)
+    return Resume(Verdict.RECOVERED, position.id, held.head - position.id)
+
+
+def start_anew(verdict: Verdict, held: StreamRange, missed: int | None) -> Resume:
+    """Start with the newest state, or with the next update of a log."""
+    return Resume(verdict, held.start, held.head - held.start, missed)
+
+
+Then = Callable[[Subscription, Resume], None]  # called with the answer
+
+
+class Resumer:
+    """Answers where subscriptions go on, for one process. `refresh` reads what the log has beyond the heads."""
+
+    def __init__(
+        self, log: EventLog, refresh: Callable[[], Awaitable[None]], max_replay: int, telemetry: Telemetry
+    ) -> None:
+        self._log = log
+        self._refresh = refresh
+        self._max_replay = max_replay
+        self._telemetry = telemetry
+        self._tasks = BackgroundTasks(telemetry, "resume.task")
+        self._questions: dict[Subscriber, int] = {}  # that wait for the log
+
+    def after(self, subscription: Subscription, position: Position | None, then: Then) -> None:
+        """Resume behind a position. Calls `then` at once where memory has the answer."""
+        topic = subscription.topic
+        ours = position is not None and position.epoch == topic.epoch
+        known = position is None or topic.tail.first_id - 1 <= position.id <= topic.tail.head
+        if ours and not known and self._may_ask(subscription.connection):
+            # Another process may have committed what this one has not read yet, or trimmed what this one believes
+            # is held: look at the log before deciding.
+            self._ask(subscription, self._look_and_decide(topic, position), then)
+        else:
+            then(subscription, self._decide(topic, position))
+
+    def since(self, subscription: Subscription, since: int, then: Then) -> None:
+        """Resume at a time (Unix seconds, inclusive): `recovered`, or as if no time had been given."""
+        if self._may_ask(subscription.connection):
+            self._ask(subscription, self._find_time(subscription.topic, since), then)
+        else:
+            then(subscription, self._decide(subscription.topic, None))
+
+    def _decide(self, topic: Topic, position: Position | None) -> Resume:
+        return decide(position, topic.range(), self._max_replay)
+
+    # ---- with a look at the log
+
+    def _may_ask(self, connection: Subscriber) -> bool:
+        return self._questions.get(connection, 0) < MAX_QUESTIONS
+
+    def _ask(self, subscription: Subscription, answer: Awaitable[Resume], then: Then) -> None:
+        connection = subscription.connection
+        self._questions[connection] = self._questions.get(connection, 0) + 1
+        self._tasks.spawn(self._wait(subscription, answer, then))
+
+    async def _wait(self, subscription: Subscription, answer: Awaitable[Resume], then: Then) -> None:
+        connection = subscription.connection
+        try:
+            then(subscription, await answer)
+        finally:
+            self._questions[connection] -= 1
+            if not self._questions[connection]:
+                del self._questions[connection]
+
+    async def _look_and_decide(self, topic: Topic, position: Position | None) -> Resume:
+        await self._look()
+        return self._decide(topic, position)
+
+    async def _look(self) -> None:
+        try:
+            await self._refresh()
+        except Exception as error:  # noqa: BLE001  a client waits for its verdict: decide on what is known
+            self._telemetry.swallow("resume.look", error)
+
+    async def _find_time(self, topic: Topic, since: int) -> Resume:
+        epoch = topic.epoch
+        self._telemetry.log_reads.labels("since").inc()
+        try:
+            cursor = await self._log.since(topic.name, since * 1000, self._max_replay)
+        except Exception as error:  # noqa: BLE001  as above
+            self._telemetry.swallow("resume.since", error)
+            cursor = None
+        if cursor is not None and cursor > topic.tail.head:
+            await self._look()
+        if (
+            cursor is not None and epoch == topic.epoch
+        ):  # otherwise the answer is about an epoch that has ended
+            resume = self._decide(topic, Position(epoch, cursor))
+            if resume.verdict is Verdict.RECOVERED:
+                return resume
+        return self._decide(topic, None)

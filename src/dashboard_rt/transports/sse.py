@@ -1,0 +1,287 @@
+"""Server-Sent Events: GET /dashboard/stream, one stream a connection (docs/protocol.md §1, WHATWG HTML §9.2).
+
+The endpoint answers at once and hands the socket over to an SseConnection, which the transport then calls; where no
+handover is offered the same object runs over plain ASGI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from ..errors import Refused, UnknownStream
+from ..http.security import cors_headers, header
+from ..hub.connections import Connections
+from ..hub.subscription import Resume, Subscription
+from ..settings import DASHBOARD_STREAM, Settings
+from ..telemetry import Telemetry
+from ..types import UNREADABLE_POSITION, Position, Update, Verdict
+from .asgi import run_stream
+from .connection import Connection, ExactRoute, Transport, client_address, handover_offer
+
+LABEL = "sse"
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"connection", b"close"),
+]
+Headers = list[tuple[bytes, bytes]]
+
+
+# ---- events
+
+
+def event(
+    data: str, *, name: str | None = None, position: Position | None = None, retry: int | None = None
+) -> str:
+    """Format one event. `data` is one line; `retry` is in ms."""
+    lines = []
+    if retry is not None:
+        lines.append(f"retry: {retry}")
+    if name is not None:
+        lines.append(f"event: {name}")
+    if position is not None:
+        lines.append(f"id: {position}")
+    lines.append(f"data: {data}\n\n")
+    return "\n".join(lines)
+
+
+def retry_block(milliseconds: int) -> str:
+    """Format the reconnection time in a block of its own, which dispatches no event."""
+    return f"retry: {milliseconds}\n\n"
+
+
+def verdict_event(verdict: Verdict, position: Position, replaying: int, missed: int | None) -> str:
+    data = {"verdict": verdict, "position": str(position), "replaying": replaying, "missed": missed}
+    return event(orjson.dumps(data).decode(), name="verdict", position=position)
+
+
+def heartbeat_event(unix_seconds: float, position: Position) -> str:
+    """Format a heartbeat with its time as RFC 3339."""
+    time = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds")
+    data = {"time": time.replace("+00:00", "Z"), "position": str(position)}
+    return event(orjson.dumps(data).decode(), name="heartbeat", position=position)
+
+
+def goodbye_event(reason: str, retry_ms: int) -> str:
+    data = {"reason": reason, "retry_ms": retry_ms}
+    return event(orjson.dumps(data).decode(), name="goodbye", retry=retry_ms)
+
+
+class SseWire:
+    """Updates as events, in one HTTP/1.1 chunk a batch (RFC 9112 §7.1) or as they are."""
+
+    __slots__ = ("chunked",)
+    transport = LABEL
+    overhead = 64
+
+    def __init__(self, chunked: bool) -> None:
+        self.chunked = chunked
+
+    def encode(self, updates: Sequence[Update], epoch: str) -> bytes:
+        return self.frame(
+            "".join([f"id: {epoch}-{update.id}\ndata: {update.text}\n\n" for update in updates])
+        )
+
+    def frame(self, events: str) -> bytes:
+        """Turn formatted events into the bytes of one write."""
+        payload = events.encode()
+        return b"%x\r\n%b\r\n" % (len(payload), payload) if self.chunked else payload
+
+    @lru_cache(maxsize=64)  # noqa: B019  both wires live for ever; in a storm of reconnects thousands are told the same
+    def verdict(self, resume: Resume, epoch: str) -> bytes:
+        """Return the verdict event as the bytes of one write."""
+        position = Position(epoch, resume.cursor)
+        return self.frame(verdict_event(resume.verdict, position, resume.replaying, resume.missed))
+
+    @property
+    def end(self) -> bytes:
+        """What ends the response body; without chunks the end of the connection does (RFC 9112 §6.3)."""
+        return b"0\r\n\r\n" if self.chunked else b""
+
+
+CHUNKED = SseWire(chunked=True)
+IDENTITY = SseWire(chunked=False)
+
+
+# ---- one connection
+
+
+class SseRequest(NamedTuple):
+    """What a client asks for: a stream, from behind a position."""
+
+    stream: str
+    position: Position | None
+
+
+class SseConnection(Connection):
+    """One EventSource with its one subscription."""
+
+    __slots__ = ("_subscription", "_wire")
+    transport = LABEL
+
+    def __init__(self, connections: Connections, wire: SseWire) -> None:
+        super().__init__(connections)
+        self._wire = wire
+        self._subscription: Subscription | None = None
+
+    def open(self, head: bytes, request: SseRequest, address: str | None) -> None:
+        """Write the response's head and the reconnection time, and join the stream: all in one write."""
+        self.cork(head + self._wire.frame(retry_block(self.connections.retry_ms())))
+        self.connections.add(self, address)
+        hub = self.connections.hub
+        self._subscription = Subscription(self, hub.topics[request.stream], self._wire)
+        hub.subscribe(self._subscription, request.position)
+        self.uncork()
+
+    def refuse(self, head: bytes, reason: str) -> None:
+        """Refuse with a goodbye in a 200: any other status would end an EventSource for good."""
+        self.sink.write(head)
+        self.goodbye(reason, self.connections.retry_ms())
+
+    def subscriptions(self) -> Iterable[Subscription]:
+        return () if self._subscription is None else (self._subscription,)
+
+    def on_verdict(self, subscription: Subscription, resume: Resume) -> None:
+        """Send the first event of every connection."""
+        self.connections.count_verdict(self, resume.verdict)
+        self._send_verdict(subscription, resume)
+
+    def on_fell_behind(self, subscription: Subscription, resume: Resume) -> bool:
+        """Send `gap` in the middle of the stream and go on."""
+        self._send_verdict(subscription, resume)
+        return True
+
+    def _send_verdict(self, subscription: Subscription, resume: Resume) -> None:
+        self.write(self._wire.verdict(resume, subscription.topic.epoch))
+
+    def heartbeat(self) -> bytes:
+        subscription = self._subscription
+        if subscription is None or not subscription.confirmed:
+            return b""
+        cache = self.connections.heartbeat_cache
+        key = subscription.group or subscription  # all of a group are at the same position
+        data = cache.get(key)
+        if data is None:
+            text = heartbeat_event(self.connections.clock(), subscription.position)
+            data = cache[key] = self._wire.frame(text)
+        return data
+
+    def goodbye(self, reason: str, retry_ms: int) -> None:
+        if self.closing:
+            return
+        if self._subscription is not None:
+            self.connections.hub.unsubscribe(self._subscription)
+        self.write(self._wire.frame(goodbye_event(reason, retry_ms)) + self._wire.end)
+        self.uncork()
+        self.connections.closing(self)
+        self.sink.close()
+
+    def release(self) -> None:
+        self._subscription = None
+
+    # ---- asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        """Ignore it: an EventSource sends nothing behind its request."""
+
+    def eof_received(self) -> None:
+        """Let the transport close."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost("lost" if exc is None else "error")
+
+
+# ---- the endpoint
+
+
+class SseEndpoint:
+    """The ASGI app of the route."""
+
+    def __init__(self, connections: Connections, settings: Settings, telemetry: Telemetry) -> None:
+        self._connections = connections
+        self._settings = settings
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; returns when the connection was handed over, or has ended. Raises Refused."""
+        try:
+            request = self._read(scope)
+        except Refused as error:
+            self._telemetry.rejected.labels(LABEL, error.code).inc()
+            raise
+        headers = HEADERS + cors_headers(header(scope["headers"], b"origin"), self._settings.allowed_origins)
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._stream(request, headers, scope, receive, send)
+
+    def _read(self, scope: Scope) -> SseRequest:
+        stream, in_query = self._read_query(scope["query_string"])
+        if stream not in self._connections.hub.topics:
+            raise UnknownStream(f"There is no stream {stream!r}: STREAMS lists those there are.")
+        position = header(scope["headers"], b"last-event-id")
+        if position is None:
+            position = in_query
+        return SseRequest(stream, (Position.parse(position) or UNREADABLE_POSITION) if position else None)
+
+    def _read_query(self, raw: bytes) -> tuple[str, str]:
+        """Return the stream and the text of `last_event_id`, empty when there is none."""
+        if not raw:
+            return DASHBOARD_STREAM, ""
+        if raw.startswith(b"stream=") and raw[7:].isalnum():
+            return raw[7:].decode("ascii"), ""  # parse_qs would be a twentieth of the cost of a connect
+        try:
+            query = parse_qs(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+        except ValueError:
+            raise Refused(
+                "The query has too many fields: `stream` and `last_event_id` are all there is."
+            ) from None
+        streams = query.get("stream", [DASHBOARD_STREAM])
+        if len(streams) > 1:
+            raise Refused("Ask for one stream a connection; open another connection for another stream.")
+        return streams[0], query.get("last_event_id", [""])[-1]
+
+    async def _stream(
+        self, request: SseRequest, headers: Headers, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        offer = handover_offer(scope) if self._settings.handover else None
+        chunked = offer is not None and scope["http_version"] == "1.1"
+        connection = SseConnection(self._connections, CHUNKED if chunked else IDENTITY)
+        begin = partial(self._begin, connection, request, client_address(scope))
+        if offer is not None:
+            offer.take(connection, headers, begin)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        try:
+            await run_stream(connection, receive, send, begin)
+        finally:
+            connection.lost("lost")
+
+    def _begin(
+        self, connection: SseConnection, request: SseRequest, address: str | None, head: bytes
+    ) -> None:
+        """Admit or refuse the client. `head` is the head of the response, still to be written."""
+        refusal = self._connections.refusal(address)
+        if refusal is None:
+            connection.open(head, request, address)
+        else:
+            self._telemetry.rejected.labels(LABEL, refusal).inc()
+            connection.refuse(head, refusal)
+
+
+def _route(connections: Connections, settings: Settings, telemetry: Telemetry) -> ExactRoute:
+    endpoint = SseEndpoint(connections, settings, telemetry)
+    return ExactRoute("/dashboard/stream", endpoint, methods=["GET", "HEAD"])
+
+
+TRANSPORT = Transport(LABEL, lambda settings: settings.sse_heartbeat, _route)

@@ -1,0 +1,66 @@
+"""Helpers for tests that open connections: both transports' openers, and servers that are absent or speak raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+
+import pytest
+
+from dashboard_rt.client.cable import open_cable
+from dashboard_rt.client.connection import ConnectOptions, Event, OpenConnection
+from dashboard_rt.client.failures import ConnectionFailed
+from dashboard_rt.client.sse import open_sse
+from dashboard_rt.client.target import Target, read_target
+
+Opener = Callable[[Target, ConnectOptions], AbstractAsyncContextManager[OpenConnection]]
+BOTH_TRANSPORTS = pytest.mark.parametrize("opener", [open_sse, open_cable])
+OPTIONS = ConnectOptions(timeout=5)
+
+
+async def collect_events(
+    connection: OpenConnection, enough: Callable[[list[Event]], bool] = lambda _: False
+) -> list[Event]:
+    """Receive events until `enough` of them have arrived, or the connection ends."""
+    received: list[Event] = []
+    async with asyncio.timeout(5), aclosing(connection.events) as events:
+        async for event in events:
+            received.append(event)
+            if enough(received):
+                break
+    return received
+
+
+async def connect_and_fail(opener: Opener, url: str, options: ConnectOptions = OPTIONS) -> ConnectionFailed:
+    """Return the failure of a connection that must fail, while connecting or while receiving."""
+    with pytest.raises(ConnectionFailed) as caught:
+        async with opener(read_target(url), options) as connection:
+            await collect_events(connection)
+    return caught.value
+
+
+def unused_address() -> str:
+    """Return `host:port` of a port where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return f"127.0.0.1:{unused.getsockname()[1]}"
+
+
+@asynccontextmanager
+async def raw_server(response: bytes, reset: bool = False) -> AsyncIterator[str]:
+    """Serve `response` to every request, then close the connection, or reset it; yields the server's URL."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response)
+        await writer.drain()
+        if reset:  # closing a socket that lingers for 0 s sends RST in place of FIN
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

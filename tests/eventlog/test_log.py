@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dashboard_rt.errors import LogUnavailable, UnknownStream
+from dashboard_rt.eventlog import log as log_module
+from dashboard_rt.eventlog import sqlite as sqlite_module
+from dashboard_rt.eventlog.database import Query, Transaction
+from dashboard_rt.eventlog.log import EventLog
+from dashboard_rt.types import Append, Bounds, Kind, Position, Receipt, Update
+from tests.logkit import STREAMS, Opened, everything, fill, ids, opened, texts
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Opened]:
+    async with opened(tmp_path) as parts:
+        yield parts
+
+
+@pytest.fixture
+def log(made: Opened) -> EventLog:
+    return made.log
+
+
+def deleting(table: str) -> Transaction[None]:
+    yield Query(f"DELETE FROM {table}")
+
+
+# ---- opening, state, epoch
+
+
+async def test_a_new_log_is_empty_and_has_an_epoch(log: EventLog) -> None:
+    state = await log.state()
+    assert state.streams == {"a": Bounds(Kind.LOG, 1, 0), "b": Bounds(Kind.STATE, 1, 0)}
+    assert Position.parse(f"{state.epoch}-7") == Position(state.epoch, 7)
+
+
+async def test_epoch_and_updates_survive_and_kinds_follow_the_setting(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, log):
+        await fill(log, "a", 3)
+        before = await log.state()
+    async with opened(tmp_path, {"a": Kind.STATE, "c": Kind.LOG}) as (db, log):
+        after = await log.state()
+        assert await db.rows("SELECT kind FROM streams WHERE name = 'a'") == [("state",)]
+    assert after.epoch == before.epoch
+    assert after.streams == {"a": Bounds(Kind.STATE, 1, 3), "c": Bounds(Kind.LOG, 1, 0)}
+
+
+async def test_a_stream_that_comes_back_has_its_updates(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, log):
+        await fill(log, "b", 2)
+    async with opened(tmp_path, {"a": Kind.LOG}) as (_, log):
+        assert list((await log.state()).streams) == ["a"]
+    async with opened(tmp_path) as (_, log):
+        assert ids(await everything(log, "b")) == [1, 2]
+
+
+async def test_a_new_epoch_without_condition_is_another(log: EventLog) -> None:
+    before = (await log.state()).epoch
+    assert await log.new_epoch() == (await log.state()).epoch != before
+
+
+async def test_of_those_who_expect_the_same_epoch_only_the_first_changes_it(
+    log: EventLog, tmp_path: Path
+) -> None:
+    before = (await log.state()).epoch
+    async with opened(tmp_path) as (_, other):
+        first, second = await asyncio.gather(log.new_epoch(before), other.new_epoch(before))
+    assert first == second == (await log.state()).epoch != before
+
+
+async def test_without_an_epoch_there_is_no_state(made: Opened) -> None:
+    await made.db.transact(deleting("meta WHERE key = 'epoch'"))
+    with pytest.raises(LogUnavailable, match="dashboard-rt init"):
+        await made.log.state()
+    assert await made.log.new_epoch("gone") == (await made.log.state()).epoch
+
+
+# ---- append and after
+
+
+async def test_ids_are_contiguous_in_the_order_of_the_group(log: EventLog) -> None:
+    epoch = (await log.state()).epoch
+    group = [Append("a", texts(1, 2)), Append("b", texts(10)), Append("a", texts(3))]
+    receipts = [
+        Receipt(Position(epoch, 2), 2),
+        Receipt(Position(epoch, 1), 1),
+        Receipt(Position(epoch, 3), 1),
+    ]
+    assert await log.append(group) == (receipts, epoch)
+    assert await everything(log, "a") == [Update("a", n, text) for n, text in enumerate(texts(1, 2, 3), 1)]
+    assert await everything(log, "b") == [Update("b", 1, *texts(10))]
+    assert (await log.state()).streams["a"] == Bounds(Kind.LOG, 1, 3)
+
+
+async def test_after_is_a_page_of_what_follows(log: EventLog) -> None:
+    await fill(log, "a", 10)
+    assert ids(await log.after("a", 4, 3)) == [5, 6, 7]
+    assert ids(await log.after("a", 8, 100)) == [9, 10]
+    assert await log.after("a", 10, 100) == []
+    assert await log.after("nobody", 0, 100) == []
+
+
+async def test_texts_come_back_as_they_went_in(log: EventLog) -> None:
+    texts = ('{"a": "\\u0000\\ud83d\\ude00 ü \u2028"}', "null", '""', "9" * 70_000)
+    await log.append([Append("a", texts)])
+    assert tuple(update.text for update in await everything(log, "a")) == texts
+
+
+async def test_an_unknown_stream_spoils_nothing(log: EventLog) -> None:
+    with pytest.raises(UnknownStream, match="'nobody'"):
+        await log.append([Append("a", texts(1)), Append("nobody", texts(1))])
+    assert await everything(log, "a") == []
+
+
+async def test_a_group_that_fails_leaves_no_hole(log: EventLog) -> None:
+    await fill(log, "a", 2)
+    with pytest.raises(LogUnavailable, match="binding"):
+        await log.append([Append("a", texts(3)), Append("b", [object()])])  # type: ignore[list-item]
+    await log.append([Append("a", texts(3))])
+    assert ids(await everything(log, "a")) == [1, 2, 3]
+
+
+async def test_two_processes_share_the_ids(log: EventLog, tmp_path: Path) -> None:
+    async def append(to: EventLog) -> None:
+        for n in range(30):
+            await to.append([Append("b", texts(n)), Append("a", texts(n, n))])
+
+    async with opened(tmp_path) as (_, other):
+        await asyncio.gather(append(log), append(other))
+    assert ids(await everything(log, "a")) == [*range(1, 121)]
+    assert ids(await everything(log, "b")) == [*range(1, 61)]
+
+
+async def test_a_stream_whose_row_is_gone_begins_anew(made: Opened) -> None:
+    await made.db.transact(deleting("streams"))
+    assert (await made.log.state()).streams["a"] == Bounds(Kind.LOG, 1, 0)
+    (receipt,), _ = await made.log.append([Append("a", texts(1))])
+    assert receipt.position.id == 1
+
+
+async def test_a_log_that_is_locked_is_unavailable_to_writers_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "BUSY_SECONDS", 0.01)
+    async with opened(tmp_path) as (_, log):
+        await fill(log, "a", 1)
+        holder = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LogUnavailable, match="locked"):
+            await log.append([Append("a", texts(2))])
+        assert ids(await everything(log, "a")) == [1]
+        holder.close()
+        await log.append([Append("a", texts(2))])
+        assert ids(await everything(log, "a")) == [1, 2]
+
+
+async def test_others_commits_are_noticed(log: EventLog, tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, other):
+        await log.changed()
+        await fill(log, "a", 1)
+        assert not await log.changed()
+        await fill(other, "a", 1)
+        assert await log.changed()
+
+
+# ---- idempotency keys
+
+
+async def test_a_known_key_gets_its_first_receipt(log: EventLog) -> None:
+    (first, _), _ = await log.append([Append("a", texts(1, 2), "k"), Append("a", texts(3))])
+    (again, new), _ = await log.append([Append("a", texts(1, 2), "k"), Append("a", texts(4), "l")])
+    assert again == first._replace(repeated=True)
+    assert (new.position.id, new.repeated) == (4, False)
+    assert ids(await everything(log, "a")) == [1, 2, 3, 4]
+    assert (await log.state()).streams["a"].last_id == 4
+
+
+async def test_a_key_twice_in_one_group_counts_once(log: EventLog) -> None:
+    group = [Append("a", texts(1), "k"), Append("a", texts(1), "k"), Append("a", texts(2))]
+    (first, second, third), _ = await log.append(group)
+    assert [first.position.id, second.position.id, third.position.id] == [1, 1, 2]
+    assert [first.repeated, second.repeated, third.repeated] == [False, True, False]
+    assert [update.text for update in await everything(log, "a")] == list(texts(1, 2))
+
+
+async def test_a_key_belongs_to_its_stream(log: EventLog) -> None:
+    receipts, _ = await log.append([Append("a", texts(1), "k"), Append("b", texts(1), "k")])
+    assert [receipt.repeated for receipt in receipts] == [False, False]
+
+
+async def test_keys_are_known_to_other_processes(log: EventLog, tmp_path: Path) -> None:
+    await log.append([Append("a", texts(1), "k")])
+    async with opened(tmp_path) as (_, other):
+        (receipt,), _ = await other.append([Append("a", texts(1), "k")])
+    assert receipt.repeated
+
+
+async def test_random_groups_keep_ids_contiguous_and_keys_unique(log: EventLog) -> None:
+    dice = random.Random(7)
+    written: dict[tuple[str, str], str] = {}
+    expected: dict[str, list[str]] = {"a": [], "b": []}
+    for serial in range(60):
+        group = []
+        for place in range(dice.randrange(1, 8)):
+            stream, key = dice.choice("ab"), dice.choice([None, *"123456789"])
+            text = f'"{serial}.{place}"'
+            group.append(Append(stream, [text], key))
+            if key is None or (stream, key) not in written:
+                expected[stream].append(text)
+                written[stream, key or text] = text
+        await log.append(group)
+    for stream, wanted in expected.items():
+        updates = await everything(log, stream)
+        assert [update.text for update in updates] == wanted
+        assert ids(updates) == [*range(1, len(wanted) + 1)]
+
+
+# ---- since
+
+
+async def test_since_is_the_id_before_the_first_that_is_young_enough(made: Opened) -> None:
+    now = iter([10.0, 20.0, 30.0])
+    log = EventLog(made.db, STREAMS, now=lambda: next(now))
+    for _ in range(3):
+        await log.append([Append("a", texts(1, 2))])  # ids 1-2 at 10 s, 3-4 at 20 s, 5-6 at 30 s
+    assert await log.since("a", 20_001, 100) == 4
+    assert await log.since("a", 20_000, 100) == 2
+    assert await log.since("a", 99_000, 100) == 6
+    assert await log.since("a", 5_000, 100) == 0
+
+
+async def test_since_does_not_reach_beyond_the_limit(made: Opened) -> None:
+    now = iter([10.0, 20.0])
+    log = EventLog(made.db, STREAMS, now=lambda: next(now))
+    await log.append([Append("a", texts(1, 2))])
+    await log.append([Append("a", texts(3, 4, 5))])
+    assert await log.since("a", 15_000, 3) == 2
+    assert await log.since("a", 15_000, 2) is None
+    assert await log.since("a", 5_000, 5) == 0
+    assert await log.since("a", 5_000, 4) is None
+
+
+async def test_since_does_not_reach_beyond_the_log(made: Opened) -> None:
+    now = iter([10.0, 20.0])
+    log = EventLog(made.db, STREAMS, now=lambda: next(now))
+    await log.append([Append("a", texts(1, 2))])
+    await log.append([Append("a", texts(3, 4))])
+    await log.trim(2)
+    assert await log.since("a", 25_000, 100) == 4
+    assert await log.since("a", 15_000, 100) is None
+
+
+async def test_since_on_an_empty_log_is_its_beginning(log: EventLog) -> None:
+    assert await log.since("a", 1, 100) == 0
+
+
+# ---- trim
+
+
+async def test_trim_keeps_the_newest_of_each_stream(log: EventLog) -> None:
+    await fill(log, "a", 20)
+    await fill(log, "b", 3)
+    assert await log.trim(5) == 15
+    assert ids(await everything(log, "a")) == [16, 17, 18, 19, 20]
+    assert ids(await everything(log, "b")) == [1, 2, 3]
+    assert (await log.state()).streams == {"a": Bounds(Kind.LOG, 16, 20), "b": Bounds(Kind.STATE, 1, 3)}
+    assert await log.trim(5) == 0
+
+
+async def test_trim_takes_many_small_slices_between_which_appends_go(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "TRIM_ROWS", 10)
+    await fill(log, "a", 500)
+    trimming = asyncio.ensure_future(log.trim(5))
+    appended = 0
+    while not trimming.done():
+        await log.append([Append("a", texts(appended))])
+        appended += 1
+    removed = await trimming
+    assert 495 <= removed < 495 + appended, "it may look at the bounds before or after the first appends"
+    assert appended > 40
+    assert ids(await everything(log, "a")) == [*range(removed + 1, 501 + appended)]
+
+
+async def test_two_processes_that_trim_do_not_trim_too_much(log: EventLog, tmp_path: Path) -> None:
+    await fill(log, "a", 1800)
+    async with opened(tmp_path) as (_, other):
+        removed = await asyncio.gather(log.trim(100), other.trim(100))
+    assert sum(removed) == 1700
+    assert (await log.state()).streams["a"] == Bounds(Kind.LOG, 1701, 1800)
+
+
+async def test_a_key_is_forgotten_with_its_last_update(made: Opened) -> None:
+    log = made.log
+    await log.append([Append("a", texts(1, 2), "old"), Append("a", texts(3), "new")])
+    await log.trim(2)
+    assert await made.db.rows("SELECT key FROM idempotency ORDER BY key") == [("new",), ("old",)]
+    await log.trim(1)
+    assert await made.db.rows("SELECT key FROM idempotency") == [("new",)]
+    (receipt,), _ = await log.append([Append("a", texts(1, 2), "old")])
+    assert (receipt.position.id, receipt.repeated) == (5, False)
+
+
+async def test_trim_may_empty_a_stream_without_losing_count(log: EventLog) -> None:
+    await fill(log, "a", 3)
+    assert await log.trim(0) == 3
+    assert (await log.state()).streams["a"] == Bounds(Kind.LOG, 4, 3)
+    assert await log.since("a", 0, 100) is None
+    await log.append([Append("a", texts(4))])
+    assert ids(await everything(log, "a")) == [4]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from dashboard_rt.errors import BadSetting
+from dashboard_rt.eventlog import sqlite
+from dashboard_rt.eventlog.migrations import MIGRATIONS, migrate
+
+TABLES = {"meta", "streams", "updates", "idempotency", "metrics", "statuses", "activities", "job_claims"}
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    opened = sqlite3.connect(":memory:", isolation_level=None)
+    yield opened
+    opened.close()
+
+
+def tables(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+    )
+    return {name for (name,) in rows}
+
+
+def version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()[0])
+
+
+def test_an_empty_database_gets_all_tables(connection: sqlite3.Connection) -> None:
+    sqlite.transact(connection, migrate())
+    assert tables(connection) == TABLES
+    assert version(connection) == len(MIGRATIONS)
+
+
+def test_the_second_start_changes_nothing(connection: sqlite3.Connection) -> None:
+    sqlite.transact(connection, migrate())
+    before = connection.total_changes
+    sqlite.transact(connection, migrate())
+    assert connection.total_changes == before
+
+
+def test_only_what_is_missing_runs(connection: sqlite3.Connection) -> None:
+    sqlite.transact(connection, migrate((("CREATE TABLE one (a)",),)))
+    sqlite.transact(connection, migrate((("CREATE TABLE one (a)",), ("CREATE TABLE two (a)",))))
+    assert tables(connection) == {"meta", "one", "two"}
+    assert version(connection) == 2
+
+
+def test_a_migration_that_fails_leaves_the_version_before_it(connection: sqlite3.Connection) -> None:
+    sqlite.transact(connection, migrate((("CREATE TABLE one (a)",),)))
+    with pytest.raises(sqlite3.OperationalError):
+        sqlite.transact(connection, migrate(((), ("CREATE TABLE two (a)", "nonsense"))))
+    assert tables(connection) == {"meta", "one"}
+    assert version(connection) == 1
+
+
+def test_a_database_of_a_newer_program_is_refused_with_a_sentence(connection: sqlite3.Connection) -> None:
+    sqlite.transact(connection, migrate(((), (), ())))
+    with pytest.raises(BadSetting, match=r"newer dashboard-rt \(schema 3, this one knows 1\)"):
+        sqlite.transact(connection, migrate(((),)))

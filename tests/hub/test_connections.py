@@ -1,0 +1,345 @@
+"""connections: who comes in, who gets a heartbeat when, who is cut, and how all leave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from dashboard_rt.hub.connections import SLICES, Wheel
+from dashboard_rt.hub.subscription import Subscription
+from dashboard_rt.settings import Settings
+from dashboard_rt.transports.cable.session import CableSession
+from dashboard_rt.transports.connection import CORK_BYTES, NO_SINK, Connection
+from dashboard_rt.transports.sse import IDENTITY, SseConnection
+from dashboard_rt.types import Kind, Verdict
+from tests.leaks import no_cycles
+from tests.simulation import FakeLog, FakeTransport, Process, Reader, VirtualLoop
+
+STREAM = "dashboard_updates"
+
+
+class Room:
+    """One process with its timer running."""
+
+    def __init__(self, **environ: str) -> None:
+        self.log = FakeLog({STREAM: Kind.STATE})
+        self.process = Process(self.log, Settings.read(environ))
+        self.connections, self.telemetry = self.process.connections, self.process.telemetry
+
+    def enter(self, wire: str) -> Reader:
+        reader = Reader(STREAM, Kind.STATE)
+        reader.connect(self.process, wire, resume=False)
+        return reader
+
+    def publish(self, count: int) -> None:
+        self.process.follower.on_notification(self.log.append(STREAM, count))
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.telemetry.value(name, **labels)
+
+
+def simulate(work: Callable[[Room], Awaitable[None]], **environ: str) -> None:
+    async def run() -> None:
+        room = Room(**environ)
+        await room.process.start()
+        room.connections.start()
+        await work(room)
+        room.connections.stop()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(run())
+
+
+def buffer(reader: Reader) -> bytes:
+    assert reader.transport is not None
+    return reader.transport.buffer
+
+
+def test_who_comes_and_goes_is_counted() -> None:
+    async def work(room: Room) -> None:
+        readers = [room.enter("sse"), room.enter("ext"), room.enter("base")]
+        assert (room.connections.count, room.value("connections", transport="cable")) == (3, 2)
+        assert room.value("opened", transport="sse", verdict=Verdict.FRESH) == 1
+        assert {client.transport for client in room.connections} == {"sse", "cable"}
+        for reader in readers:
+            reader.drop()
+        assert (room.connections.count, room.value("connections", transport="cable")) == (0, 0)
+        assert room.value("closed", transport="cable", reason="lost") == 2
+        assert list(room.connections) == []
+        assert room.process.hub.topics[STREAM].groups == {}
+
+    simulate(work)
+
+
+@pytest.mark.parametrize("wire", ["sse", "ext"])
+def test_who_has_gone_is_freed_at_once_without_the_collector(wire: str) -> None:
+    async def work(room: Room) -> None:
+        room.publish(3)
+        with no_cycles(Connection, Subscription):
+            reader = room.enter(wire)
+            reader.read()
+            reader.drop()
+            del reader
+
+    simulate(work)
+
+
+def test_admission_is_bounded_by_max_clients() -> None:
+    async def work(room: Room) -> None:
+        first = room.enter("sse")
+        assert room.connections.refusal(None) is None
+        room.enter("ext")
+        assert room.connections.refusal(None) == "full"
+        first.drop()
+        assert room.connections.refusal(None) is None
+
+    simulate(work, MAX_CLIENTS="2")
+
+
+def test_admission_is_bounded_per_address() -> None:
+    async def work(room: Room) -> None:
+        clients = [SseConnection(room.connections, IDENTITY) for _ in range(3)]
+        for client, address in zip(clients, ("10.0.0.1", "10.0.0.1", "10.0.0.2"), strict=True):
+            assert room.connections.refusal(address) is None
+            client.sink = FakeTransport()
+            room.connections.add(client, address)
+        assert room.connections.refusal("10.0.0.1") == "full"
+        assert room.connections.refusal("10.0.0.2") is None
+        assert room.connections.refusal(None) is None
+        clients[0].lost("lost")
+        assert room.connections.refusal("10.0.0.1") is None
+        for client in clients[1:]:
+            client.lost("lost")
+        assert not room.connections._addresses and not room.connections._address_of
+
+    simulate(work, MAX_CLIENTS_PER_ADDRESS="2")
+
+
+def test_everybody_gets_a_heartbeat_once_per_interval() -> None:
+    async def work(room: Room) -> None:
+        room.publish(1)
+        sse = [room.enter("sse") for _ in range(40)]
+        cable = [room.enter("ext") for _ in range(40)]
+        for reader in (*sse, *cable):
+            reader.read()
+        await asyncio.sleep(30.01)
+        assert {buffer(reader).count(b"event: heartbeat") for reader in sse} == {2}
+        assert {buffer(reader).count(b'"type":"ping"') for reader in cable} == {10}
+        assert b'"position":"e1-1"' in buffer(sse[0]) and b"id: e1-1\n" in buffer(sse[0])
+
+    simulate(work)
+
+
+def test_pings_carry_rising_unix_seconds() -> None:
+    async def work(room: Room) -> None:
+        reader = room.enter("base")
+        reader.read()
+        await asyncio.sleep(6.05)
+        pings = [json.loads(line) for line in buffer(reader).splitlines()]
+        assert [sorted(ping) for ping in pings] == [["message", "type"]] * len(pings)
+        assert all(isinstance(ping["message"], int) and ping["message"] > 1_600_000_000 for ping in pings)
+        assert len(pings) == 2
+
+    simulate(work)
+
+
+def test_heartbeats_skip_a_full_buffer_and_one_whose_last_word_is_said() -> None:
+    async def work(room: Room) -> None:
+        stuck, leaving = room.enter("ext"), room.enter("ext")
+        room.publish(9)
+        assert stuck.client is not None and stuck.client.paused
+        leaving.read()
+        leaving.client.goodbye("full", 1000)  # type: ignore[union-attr]
+        assert leaving.client is not None and leaving.client.closing
+        leaving.transport.closed = False  # type: ignore[union-attr]  # as a link is, until the peer answers
+        before = buffer(stuck), buffer(leaving)
+        await asyncio.sleep(5)
+        assert (buffer(stuck), buffer(leaving)) == before
+
+    simulate(work)
+
+
+def test_one_that_breaks_in_its_heartbeat_costs_the_others_nothing() -> None:
+    class Broken(FakeTransport):
+        def write(self, data: bytes) -> None:
+            if self.broken:
+                raise RuntimeError("Cannot call write() after write_eof()")
+            super().write(data)
+
+        broken = False
+
+    async def work(room: Room) -> None:
+        readers = [room.enter("ext") for _ in range(41)]
+        broken = readers[0]
+        assert broken.client is not None
+        broken.client.sink = broken.transport = transport = Broken()
+        transport.broken = True
+        for reader in readers[1:]:
+            reader.read()
+        await asyncio.sleep(3.2)
+        assert all(b"ping" in buffer(reader) for reader in readers[1:])
+        assert transport.aborted
+        assert room.value("swallowed", where="connections.heartbeat") >= 1
+
+    simulate(work)
+
+
+def test_who_takes_nothing_for_send_timeout_is_cut() -> None:
+    async def work(room: Room) -> None:
+        stuck, slow = room.enter("ext"), room.enter("ext")
+        room.publish(9)
+        assert stuck.transport is not None and slow.transport is not None
+        assert room.value("lagging", transport="cable") == 2
+        for _ in range(8):
+            await asyncio.sleep(4)
+            slow.transport.buffer = slow.transport.buffer[10:]  # it reads, if only a little
+        assert stuck.transport.aborted and not slow.transport.aborted
+        assert room.value("aborted", transport="cable") == 1
+        assert room.value("lagging", transport="cable") == 1
+
+    simulate(work, SEND_TIMEOUT="10")
+
+
+def test_who_does_not_take_its_last_word_is_cut() -> None:
+    async def work(room: Room) -> None:
+        reader = room.enter("sse")
+        assert reader.client is not None and reader.transport is not None
+        reader.client.goodbye("full", 1000)
+        await asyncio.sleep(9)
+        assert not reader.transport.aborted
+        await asyncio.sleep(2)
+        assert reader.transport.aborted
+
+    simulate(work, SEND_TIMEOUT="10")
+
+
+def test_a_drain_says_goodbye_to_each_once_and_ends_when_all_have_gone() -> None:
+    async def work(room: Room) -> None:
+        readers = [room.enter(wire) for wire in ("sse", "ext") * 30]
+
+        async def read_on() -> None:
+            while room.connections.count:
+                await asyncio.sleep(0.05)
+                for reader in readers:
+                    reader.read()
+
+        reading = asyncio.ensure_future(read_on())
+        began = asyncio.get_running_loop().time()
+        await room.connections.drain()
+        await reading
+        assert asyncio.get_running_loop().time() - began < 5
+        assert all(reader.told_to_go for reader in readers)
+        assert room.value("aborted", transport="sse") == 0
+        assert room.connections.refusal(None) == "server_restart"
+
+    simulate(work)
+
+
+def test_a_drain_cuts_who_is_left_at_its_deadline() -> None:
+    async def work(room: Room) -> None:
+        stuck = room.enter("ext")
+        began = asyncio.get_running_loop().time()
+        await room.connections.drain()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(4, abs=0.1)
+        assert stuck.transport is not None and stuck.transport.aborted
+
+    simulate(work, DRAIN_SECONDS="4")
+
+
+def test_a_second_drain_and_a_lost_client_say_nothing_twice() -> None:
+    async def work(room: Room) -> None:
+        staying, lost = room.enter("sse"), room.enter("ext")
+        transport = lost.transport
+        first = asyncio.ensure_future(room.connections.drain())
+        await asyncio.sleep(0.001)
+        lost.drop()
+        await room.connections.drain()
+        await first
+        assert buffer(staying).count(b"event: goodbye") == 1
+        assert transport is not None and transport.buffer.count(b'"disconnect"') <= 1
+        assert not [c for c in room.connections._closing if isinstance(c, CableSession)]
+
+    simulate(work, DRAIN_SECONDS="1")
+
+
+def test_the_time_to_come_back_is_spread() -> None:
+    async def work(room: Room) -> None:
+        times = Counter(room.connections.retry_ms() for _ in range(300))
+        assert len(times) > 100
+        assert min(times) >= 1000 and max(times) <= 5000
+
+    simulate(work)
+
+
+def test_nowhere_takes_everything_and_keeps_nothing() -> None:
+    NO_SINK.write(b"x")
+    NO_SINK.close()
+    NO_SINK.abort()
+    assert NO_SINK.get_write_buffer_size() == 0
+
+
+def test_words_that_are_held_leave_in_one_write_and_long_ones_at_once() -> None:
+    async def work(room: Room) -> None:
+        client = SseConnection(room.connections, IDENTITY)
+        writes: list[int] = []
+
+        class Sink(FakeTransport):
+            def write(self, data: bytes) -> None:
+                writes.append(len(data))
+
+        client.sink = Sink()
+        client.cork(b"head")
+        client.write(b"a")
+        client.write(b"b")
+        assert writes == []
+        client.uncork()
+        client.uncork()
+        client.write(b"c")
+        client.cork()
+        client.write(b"x" * (CORK_BYTES + 1))
+        client.write(b"y")
+        client.uncork()
+        assert writes == [6, 1, CORK_BYTES + 1, 1]
+
+    simulate(work)
+
+
+# ---- the wheel
+
+
+def wheel_of(steps: int, names: str) -> tuple[Wheel, dict[str, Any], dict[str, int]]:
+    wheel = Wheel(steps)
+    members: dict[str, Any] = {name: object() for name in names}
+    return wheel, members, {name: wheel.add(member) for name, member in members.items()}
+
+
+def test_each_connection_is_due_once_per_round_and_the_slots_are_even() -> None:
+    wheel = Wheel(SLICES)
+    members: list[Any] = [object() for _ in range(40 * SLICES)]
+    for member in members:
+        wheel.add(member)
+    turns = [wheel.turn() for _ in range(SLICES)]
+    assert {len(due) for due in turns} == {40}
+    assert Counter(id(member) for due in turns for member in due) == Counter(map(id, members))
+    assert set(wheel) == set(members)
+
+
+def test_a_removed_connection_is_due_no_more() -> None:
+    wheel, members, slots = wheel_of(3, "abcdef")
+    wheel.remove(members["c"], slots["c"])
+    wheel.remove(members["c"], slots["c"])  # harmless
+    left = {member for name, member in members.items() if name != "c"}
+    assert set(wheel) == left
+    assert {member for _ in range(3) for member in wheel.turn()} == left
+
+
+def test_a_slot_may_be_changed_while_it_is_served() -> None:
+    wheel, _, slots = wheel_of(1, "ab")
+    for member in wheel.turn():
+        wheel.remove(member, slots["a"])
+    assert list(wheel) == []

@@ -1,0 +1,352 @@
+"""Hub: the promise of design §1 under random interleavings, and the cases one wants to see by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dashboard_rt.hub import hub as hub_module
+from dashboard_rt.settings import Settings
+from dashboard_rt.types import Kind, Notification, Position
+from tests.simulation import FakeLog, Process, Reader, VirtualLoop
+from tests.talker import HOW, Talker
+
+KINDS = {"dashboard_updates": Kind.STATE, "events": Kind.LOG}
+SMALL = {
+    "STREAMS": "dashboard_updates:state,events:log",
+    "TAIL_SIZE": "8",
+    "MAX_REPLAY": "12",
+    "POLL_SECONDS": "1",
+}
+WIRES = ("sse", "base", "ext")
+
+
+def simulate(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end on virtual time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(work)
+
+
+async def settle(turns: int = 30) -> None:
+    """Let every task that can run do so."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+class World:
+    """Two processes on one log, readers on both, and rings on their way."""
+
+    def __init__(self) -> None:
+        self.settings = Settings.read(SMALL)
+        self.log = FakeLog(KINDS)
+        self.processes: list[Process] = []
+        self.readers = [Reader(name, kind) for name, kind in KINDS.items() for _ in range(3)]
+        self.rings: list[list[Notification]] = [[], []]  # one way to each process
+        self.talker = Talker(KINDS)
+        self.at: dict[Reader | Talker, int] = {}
+
+    async def start(self) -> World:
+        self.processes = [Process(self.log, self.settings) for _ in range(2)]
+        for process in self.processes:
+            await process.start()
+        self.talk(0)
+        return self
+
+    def publish(self, stream: str, count: int) -> None:
+        ring = self.log.append(stream, count)
+        for way in self.rings:
+            way.append(ring)
+
+    async def restart(self, index: int) -> None:
+        for client, at in list(self.at.items()):
+            if at == index:
+                client.drop()
+        self.processes[index] = Process(self.log, self.settings)
+        await self.processes[index].start()
+        self.rings[index].clear()
+
+    def connect(self, reader: Reader, index: int, wire: str, resume: bool) -> None:
+        reader.drop()
+        self.at[reader] = index
+        reader.connect(self.processes[index], wire, resume)
+
+    def talk(self, index: int) -> None:
+        self.at[self.talker] = index
+        self.talker.connect(self.processes[index], self.log)
+
+    async def finish(self) -> None:
+        """All rings lost; everybody looks, reads, comes back: then all know all."""
+        self.log.broken, self.log.slowness = False, 1
+        for process in self.processes:
+            await process.follower.refresh()
+        await asyncio.sleep(2 * self.settings.poll_seconds)  # those who met a broken log try again
+        for _ in range(60):
+            for reader in self.readers:
+                if not reader.connected:
+                    self.connect(reader, 0, "sse", resume=True)
+                reader.read()
+            self.talker.read()
+            await settle()
+        self.check()
+
+    def check(self) -> None:
+        for reader in self.readers:
+            head = len(self.log.texts[reader.stream])
+            assert reader.position == Position(self.log.epoch, head), (reader.stream, reader.verdicts)
+        for record in self.talker.records if self.talker.session is not None else ():
+            head = len(self.log.texts[record.stream])
+            assert record.state == "off" or record.position == Position(self.log.epoch, head)
+        assert self.talker.session is None or self.talker.all_is_said()
+        for process in self.processes:
+            hub = process.hub
+            assert process.telemetry.value("swallowed", where="cursors.task") == 0
+            assert process.telemetry.value("swallowed", where="judge.task") == 0
+            assert not hub._resumer._questions and not hub._resumer._tasks and not hub._tasks
+
+
+numbers = st.integers(0, 5)
+topics = st.integers(0, 3)  # the talker's subscriptions
+steps = st.one_of(
+    st.tuples(st.just("publish"), st.sampled_from(sorted(KINDS)), st.integers(1, 9)),
+    st.tuples(
+        st.just("ring"), st.integers(0, 1), st.sampled_from(["take", "lose", "double", "late", "bare"])
+    ),
+    st.tuples(st.just("connect"), numbers, st.integers(0, 1), st.sampled_from(WIRES), st.booleans()),
+    st.tuples(st.just("drop"), numbers),
+    st.tuples(st.just("read"), numbers, st.one_of(st.none(), st.integers(1, 300))),
+    st.tuples(st.just("look"), st.integers(0, 1)),
+    st.tuples(st.just("trim"), st.sampled_from(sorted(KINDS)), st.integers(1, 12)),
+    st.tuples(st.just("restart"), st.integers(0, 1)),
+    st.tuples(st.just("outage"), st.booleans()),
+    st.tuples(st.just("rollback"), st.sampled_from(sorted(KINDS)), st.integers(1, 4)),
+    st.tuples(st.just("settle")),
+    st.tuples(st.just("turn"), st.integers(1, 4)),
+    st.tuples(st.just("slowness"), st.integers(1, 9)),
+    st.tuples(st.just("second")),
+    st.tuples(st.just("talk"), st.integers(0, 1)),
+    st.tuples(st.just("hear"), st.one_of(st.none(), st.integers(1, 300))),
+    st.tuples(st.just("subscribe"), topics, st.sampled_from(HOW)),
+    st.tuples(st.just("again"), topics),
+    st.tuples(st.just("unsubscribe"), topics),
+    st.tuples(st.just("history"), topics, st.integers(0, 14), st.booleans()),
+    st.tuples(st.just("refresh"), topics),
+)
+
+
+async def take_step(world: World, step: tuple[Any, ...]) -> None:
+    """One thing happens."""
+    if not (talk_step(world.talker, step) or log_step(world.log, step)):
+        await world_step(world, step)
+
+
+def talk_step(talker: Talker, step: tuple[Any, ...]) -> bool:
+    """Whether it was something that the talker says or hears."""
+    match step:
+        case ("hear", most):
+            talker.read(most)
+        case ("subscribe", number, how):
+            talker.subscribe(number, how)
+        case ("again", number):
+            talker.subscribe_again(number)
+        case ("unsubscribe", number):
+            talker.unsubscribe(number)
+        case ("history", number, back, since):
+            talker.history(number, back, since)
+        case ("refresh", number):
+            talker.refresh(number)
+        case _:
+            return False
+    return True
+
+
+def log_step(log: FakeLog, step: tuple[Any, ...]) -> bool:
+    """Whether it was something that happens to the log alone."""
+    match step:
+        case ("trim", stream, keep):
+            log.trim(stream, keep)
+        case ("outage", broken):
+            log.broken = broken
+        case ("slowness", turns):
+            log.slowness = turns
+        case ("second",):
+            log.seconds += 1
+        case _:
+            return False
+    return True
+
+
+async def world_step(world: World, step: tuple[Any, ...]) -> None:
+    """Something that happens to processes and readers."""
+    match step:
+        case ("publish", stream, count):
+            world.publish(stream, count)
+        case ("ring", index, how):
+            take_ring(world, index, how)
+        case ("connect", number, index, wire, resume):
+            world.connect(world.readers[number], index, wire, resume)
+        case ("drop", number):
+            world.readers[number].drop()
+        case ("read", number, most):
+            world.readers[number].read(most)
+        case ("look", index) if not world.log.broken:
+            await world.processes[index].follower.refresh()
+        case ("restart", index) if not world.log.broken:
+            await world.restart(index)
+        case ("rollback", stream, count) if not world.log.broken:
+            world.log.roll_back(stream, count)
+            for way in world.rings:  # nothing of the lost life is still on its way when the restore ends
+                way.clear()
+            for process in world.processes:
+                await process.follower.refresh()
+        case ("settle" | "turn", *turns):
+            await settle(*turns)
+        case ("talk", index):
+            world.talk(index)
+
+
+def take_ring(world: World, index: int, how: str) -> None:
+    """A ring arrives, or does not."""
+    way = world.rings[index]
+    if not way:
+        return
+    ring = way.pop(-1 if how == "late" else 0)
+    match how:
+        case "take" | "late":
+            world.processes[index].follower.on_notification(ring)
+        case "double":
+            world.processes[index].follower.on_notification(ring)
+            world.processes[index].follower.on_notification(ring)
+        case "bare":
+            world.processes[index].follower.on_notification(ring._replace(texts=()))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(steps, min_size=5, max_size=80))
+def test_nothing_is_lost_doubled_or_disordered_without_being_told(plan: list[tuple[Any, ...]]) -> None:
+    async def run() -> None:
+        world = await World().start()
+        for step in plan:
+            await take_step(world, step)
+        await world.finish()
+
+    with patch.object(hub_module, "WRITE_BYTES", 700):  # so that a batch is several writes
+        simulate(run())
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_reader_that_comes_back_gets_exactly_what_it_missed(wire: str) -> None:
+    async def run() -> None:
+        world = await World().start()
+        reader = world.readers[3]
+        world.connect(reader, 0, wire, resume=False)
+        for _ in range(3):
+            world.publish("events", 1)
+            take_ring(world, 0, "take")
+        reader.read()
+        reader.drop()
+        world.publish("events", 5)
+        await world.processes[1].follower.refresh()
+        world.connect(reader, 1, wire, resume=True)
+        reader.read()
+        await settle()
+        reader.read()
+        assert reader.verdicts == ["fresh", "recovered"]
+        assert reader.seen == list(range(1, 9))
+
+    simulate(run())
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_log_that_knows_more_than_this_process_does_not_lead_a_reader_beyond_its_head(wire: str) -> None:
+    async def run() -> None:
+        world = await World().start()
+        for _ in range(10):
+            world.publish("events", 1)
+            take_ring(world, 0, "take")
+        world.publish("events", 2)  # of which this process has not heard
+        reader = world.readers[3]
+        reader.position = Position(world.log.epoch, 0)
+        world.connect(reader, 0, wire, resume=True)
+        await settle()
+        reader.read()
+        assert reader.seen == list(range(1, 13)), "it looks before it judges what only the log holds"
+        await world.processes[0].follower.refresh()
+        reader.read()
+        assert reader.seen == list(range(1, 13))
+        assert reader.verdicts == ["recovered"]
+
+    simulate(run())
+
+
+def test_a_full_buffer_costs_the_reader_nothing_but_time() -> None:
+    async def run() -> None:
+        world = await World().start()
+        slow, fast = world.readers[3], world.readers[4]
+        for reader in (slow, fast):
+            world.connect(reader, 0, "sse", resume=False)
+        for _ in range(10):
+            world.publish("events", 1)
+            take_ring(world, 0, "take")
+            fast.read()
+        assert slow.client is not None and slow.client.paused
+        assert fast.seen == list(range(1, 11))
+        for _ in range(10):
+            slow.read()
+            await settle()
+        assert slow.seen == list(range(1, 11))
+        assert slow.verdicts == ["fresh"]
+
+    simulate(run())
+
+
+def test_an_sse_reader_that_fell_too_far_behind_is_told_gap_and_goes_on() -> None:
+    async def run() -> None:
+        world = await World().start()
+        slow = world.readers[3]
+        world.connect(slow, 0, "sse", resume=False)
+        for _ in range(6):
+            world.publish("events", 8)
+            take_ring(world, 0, "take")
+        for _ in range(10):
+            slow.read()
+            await settle()
+        assert slow.verdicts == ["fresh", "gap"]
+        assert slow.position == Position(world.log.epoch, 48)
+
+    simulate(run())
+
+
+def test_a_cable_reader_that_fell_too_far_behind_is_sent_away() -> None:
+    async def run() -> None:
+        world = await World().start()
+        slow = world.readers[3]
+        world.connect(slow, 0, "ext", resume=False)
+        for _ in range(6):
+            world.publish("events", 8)
+            take_ring(world, 0, "take")
+        slow.read()
+        slow.read()
+        assert slow.told_to_go
+
+    simulate(run())
+
+
+def test_a_position_ahead_of_this_process_is_looked_up_before_the_decision() -> None:
+    async def run() -> None:
+        world = await World().start()
+        world.publish("events", 4)
+        reader = world.readers[3]
+        reader.position = Position(world.log.epoch, 2)
+        world.connect(reader, 0, "sse", resume=True)
+        await settle()
+        reader.read()
+        assert reader.verdicts == ["recovered"]
+        assert reader.seen == [3, 4]
+
+    simulate(run())

@@ -1,0 +1,56 @@
+"""Origins on the wire: CORS of the stream, and cable handshakes refused with 404 and no upgrade (protocol §§1-2).
+
+Which origins are allowed is held by tests/http/test_origins.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.live.cable import V1, upgrade
+from tests.live.conftest import Servers
+from tests.live.server import Server
+from tests.live.sse import SseClient
+from tests.live.wire import read_body
+
+FRIEND = "https://dashboard.example"
+
+
+@pytest.fixture
+def guarded(servers: Servers, handover: str) -> Server:
+    return servers.get(HANDOVER=handover, ALLOWED_ORIGINS=f"{FRIEND},https://other.example")
+
+
+def test_cors_of_the_stream(guarded: Server) -> None:
+    for origin in (FRIEND, "https://evil.example", "null", None):
+        headers = [] if origin is None else [("origin", origin)]
+        with SseClient(guarded.address, "/dashboard/stream", headers) as client:
+            assert client.head.status == 200, "a browser refuses by itself where the header is missing"
+            assert client.head.get("access-control-allow-origin") == (FRIEND if origin == FRIEND else None)
+            assert "origin" in (client.head.get("vary") or "").lower()
+            assert client.event().name == "verdict"
+
+
+def test_a_cable_of_an_allowed_origin(guarded: Server) -> None:
+    for origin in (guarded.address.origin, FRIEND, "https://other.example"):
+        wire, head = upgrade(guarded.address, (V1,), [("origin", origin)])
+        assert head.status == 101
+        wire.close()
+
+
+def test_a_cable_of_another_origin_is_404_without_upgrade(guarded: Server) -> None:
+    """As Rails answers; check_logs holds that it leaves no traceback."""
+    own = guarded.address.origin
+    for origin in (
+        "https://evil.example",
+        "null",
+        f"{own}.evil.example",
+        "http://127.0.0.1:1",
+        "garbage",
+        "",
+    ):
+        wire, head = upgrade(guarded.address, (V1,), [("origin", origin)])
+        assert head.status == 404, origin
+        assert head.get("upgrade") is None
+        read_body(wire, head)
+        wire.close()

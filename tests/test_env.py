@@ -1,0 +1,152 @@
+"""env: what each reader accepts, and what it says about anything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from dashboard_rt import env
+from dashboard_rt.env import Derived, Variable
+from dashboard_rt.errors import BadSetting
+from dashboard_rt.types import Kind
+
+Read = Callable[[str], object]
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "value"),
+    [
+        (env.whole(0, 65535), "0", 0),
+        (env.whole(0, 65535), "65535", 65535),
+        (env.seconds(0.1, 60), "0.1", 0.1),
+        (env.seconds(0.1, 60), "15", 15.0),
+        (env.size(1), "65536", 65536),
+        (env.size(1), "8 MiB", 8 * 1024**2),
+        (env.size(1), "64KiB", 65536),
+        (env.one_of("text", "json"), "JSON", "json"),
+        (env.switch, "on", True),
+        (env.switch, "False", False),
+        (env.switch, "1", True),
+        (env.inline_or_off, "inline", True),
+        (env.inline_or_off, "off", False),
+        (env.limit_or_off, "off", None),
+        (env.limit_or_off, "12", 12),
+        (env.host, "0.0.0.0", "0.0.0.0"),
+        (env.host, "[::1]", "::1"),
+        (env.host, "my-host.example", "my-host.example"),
+        (env.path, "/dashboard/stream", "/dashboard/stream"),
+        (env.token, "s3cret~", "s3cret~"),
+        (env.database_url, "sqlite:////var/lib/d.db", "sqlite:////var/lib/d.db"),
+        (env.broker_url, "memory://", "memory://"),
+        (env.addresses, "10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
+        (env.addresses, "*", ("*",)),
+        (env.origins, "https://A.example, http://b:8080/", ("https://a.example", "http://b:8080")),
+        (env.origins, "https://a.example:443,http://[::1]:3000", ("https://a.example", "http://[::1]:3000")),
+        (env.streams, "a:state", {"a": Kind.STATE}),
+        (env.streams, "a:b:log, c.d-e_f:state", {"a:b": Kind.LOG, "c.d-e_f": Kind.STATE}),
+        (env.streams, "x" * 63 + ":log", {"x" * 63: Kind.LOG}),
+    ],
+)
+def test_accepts(read: Read, text: str, value: object) -> None:
+    assert read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "complaint"),
+    [
+        (env.whole(0, 65535), "65536", "a whole number from 0 to 65535"),
+        (env.whole(0, 65535), "-1", "a whole number from 0 to 65535"),
+        (env.whole(0, 65535), "٣", "a whole number from 0 to 65535"),
+        (env.whole(0, 65535), "1_000", "a whole number from 0 to 65535"),
+        (env.seconds(0.1, 60), "0", "a number of seconds from 0.1 to 60"),
+        (env.seconds(0.1, 60), "nan", "a number of seconds from 0.1 to 60"),
+        (env.seconds(0.1, 60), "1e3", "a number of seconds from 0.1 to 60"),
+        (env.size(65536), "10", "a number of bytes of at least 65536"),
+        (env.size(65536), "8 GB", "a number of bytes of at least 65536"),
+        (env.one_of("text", "json"), "xml", "text or json"),
+        (env.switch, "perhaps", "on or off"),
+        (env.limit_or_off, "0", "off or a whole number of at least 1"),
+        (env.host, "host:80", "a host name or an IP address, without a port"),
+        (env.host, "a b", "a host name or an IP address, without a port"),
+        (env.path, "stream", "a path that starts with one slash"),
+        (env.path, "//evil.example/x", "a path that starts with one slash"),
+        (env.path, "/a?b", "a path that starts with one slash"),
+        (env.token, "two words", "printable ASCII without spaces"),
+        (env.database_url, "sqlite:///:memory:", "the URL of a SQLite file"),
+        (env.database_url, "sqlite:///", "the URL of a SQLite file"),
+        (env.database_url, "postgres://localhost/d", "the URL of a SQLite file"),
+        (env.broker_url, "redis://localhost", "memory://"),
+        (env.addresses, "10.0.0.0/99", "IP addresses or networks"),
+        (env.origins, "*", "origins such as"),
+        (env.origins, "https://a.example/path", "origins such as"),
+        (env.origins, "https://user@a.example", "origins such as"),
+        (env.origins, "https://a.example:99999", "origins such as"),
+        (env.origins, "null", "origins such as"),
+        (env.streams, "a", "name:kind pairs"),
+        (env.streams, "a:other", "name:kind pairs"),
+        (env.streams, "a:log,a:state", "name:kind pairs"),
+        (env.streams, ":log", "name:kind pairs"),
+        (env.streams, "a b:log", "name:kind pairs"),
+        (env.streams, "ä:log", "name:kind pairs"),
+        (env.streams, "x" * 64 + ":log", "name:kind pairs"),
+    ],
+)
+def test_refuses(read: Read, text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(complaint)):
+        read(text)
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.8.9.10", "::1"])
+def test_loopback(name: str) -> None:
+    assert env.is_loopback(name)
+
+
+@pytest.mark.parametrize("name", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
+def test_not_loopback(name: str) -> None:
+    assert not env.is_loopback(name)
+
+
+PORT = Variable("3000", env.whole(0, 65535), "The port.")
+
+
+def test_a_variable_reads_the_environment_or_its_default() -> None:
+    assert PORT.value("PORT", {"PORT": " 80 "}, {}) == 80
+    assert PORT.value("PORT", {}, {}) == 3000
+    assert PORT.value("PORT", {"PORT": ""}, {}) == 3000, "empty means not set"
+
+
+def test_a_derived_default_sees_what_was_read_before() -> None:
+    variable = Variable(Derived("2 x A", lambda seen: 2 * seen["a"]), env.whole(0), "Twice.")
+    assert variable.value("B", {}, {"a": 4}) == 8
+    assert variable.value("B", {"B": "5"}, {"a": 4}) == 5
+
+
+def test_a_bad_value_is_named_in_one_sentence() -> None:
+    with pytest.raises(BadSetting, match=r"^PORT must be a whole number from 0 to 65535, not 'x'\.$"):
+        PORT.value("PORT", {"PORT": "x"}, {})
+
+
+def test_a_bad_secret_is_not_repeated() -> None:
+    variable = Variable("", env.token, "Secret.", secret=True)
+    with pytest.raises(BadSetting) as raised:
+        variable.value("TOKEN", {"TOKEN": "my secret"}, {})
+    assert "my secret" not in str(raised.value)
+
+
+def test_a_password_in_a_bad_url_is_not_repeated() -> None:
+    variable = Variable("memory://", env.broker_url, "Broker.")
+    with pytest.raises(BadSetting, match=r"redis://u:\*\*\*@h") as raised:
+        variable.value("BROKER_URL", {"BROKER_URL": "redis://u:hunter2@h"}, {})
+    assert "hunter2" not in str(raised.value)
+
+
+def test_masked_values_use_the_words_of_the_environment() -> None:
+    assert Variable("off", env.switch, "").masked(True) == "on"
+    assert Variable("inline", env.inline_or_off, "", on="inline").masked(True) == "inline"
+    assert Variable("inline", env.inline_or_off, "", on="inline").masked(False) == "off"
+    assert Variable("", env.addresses, "").masked(("::1",)) == ["::1"]
+    assert Variable("", env.token, "", secret=True).masked("x") == env.MASK
+    assert Variable("", env.token, "", secret=True).masked(None) is None
+    assert Variable("", env.database_url, "").masked("postgres://u:p@h/d") == "postgres://u:***@h/d"
