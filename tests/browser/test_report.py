@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench.html import page as page_
-from tests import bench_documents as documents
-from tests.bench_document_runs import WIRE
+from tests.bench import documents
+from tests.bench.document_runs import WIRE
 
 pytestmark = pytest.mark.slow
 

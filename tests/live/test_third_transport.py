@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.live.conftest import SHARED
+from tests.live.conftest import Servers
 from tests.live.followers import KINDS, Follower, Goodbye, Jumped, Position
 from tests.live.server import Server
 from tests.live.sse import Ended, SseClient
@@ -91,16 +90,9 @@ def transport() -> str:
     return NdjsonFollower.transport
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("ndjson"), SHARED, COMMAND) as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: Server) -> Iterator[Server]:
-    yield running
-    running.check_log()
+def server(servers: Servers) -> Server:
+    return servers.get_by(COMMAND)
 
 
 def test_its_connections_are_counted_and_get_heartbeats(server: Server, state: str) -> None:
@@ -111,11 +103,8 @@ def test_its_connections_are_counted_and_get_heartbeats(server: Server, state: s
         assert set(figures) == {"sse", "cable", "ndjson"}
 
 
-def test_it_says_goodbye_when_the_server_stops(tmp_path: Path) -> None:
-    with (
-        Server(tmp_path, SHARED, COMMAND) as server,
-        NdjsonFollower(server.address, "dashboard_updates") as client,
-    ):
+def test_it_says_goodbye_when_the_server_stops(servers: Servers) -> None:
+    with servers.new_by(COMMAND) as server, NdjsonFollower(server.address, "dashboard_updates") as client:
         server.end()
         assert client.goodbye().reason == "server_restart"
         assert server.wait() == 0
