@@ -24,7 +24,8 @@ from .eventlog.database import Database
 from .eventlog.log import EventLog
 from .eventlog.publisher import Publisher
 from .eventlog.sqlite import SqliteDatabase
-from .http import api, pages, publish
+from .http import pages, publish
+from .http.api import ReadEndpoints
 from .http.responses import exception_handlers
 from .http.stats import Stats
 from .hub.connections import Connections
@@ -147,7 +148,15 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
     """Return the ASGI app, on `settings` or on the environment. Raises BadSetting."""
     settings = Settings.read(os.environ) if settings is None else settings
     parts = Parts.assemble(settings, transports)
-    stats = Stats(parts.hub, parts.connections, parts.follower, parts.broker, parts.telemetry)
+    reading = ReadEndpoints(
+        settings=settings,
+        telemetry=parts.telemetry,
+        log=parts.log,
+        broker=parts.broker,
+        hub=parts.hub,
+        dashboard=parts.dashboard,
+        stats=Stats(parts.hub, parts.connections, parts.follower, parts.broker, parts.telemetry),
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, bool]]:
@@ -159,9 +168,7 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
         routes=[
             *(transport.route(parts.connections, settings, parts.telemetry) for transport in transports),
             *publish.routes(parts.publisher, parts.collectors, settings),
-            *api.routes(
-                settings, parts.telemetry, parts.log, parts.broker, parts.hub, parts.dashboard, stats
-            ),
+            *reading.routes(),
             *pages.routes(settings, parts.hub),
         ],
         lifespan=lifespan,

@@ -16,6 +16,8 @@ class Kind(StrEnum):
     STATE = "state"
     LOG = "log"
 
+    __hash__ = str.__hash__  # Enum's own is a Python function, and these are parts of many keys
+
 
 class Verdict(StrEnum):
     """What a connecting client is told about the updates since its position (docs/protocol.md §1)."""
@@ -23,6 +25,8 @@ class Verdict(StrEnum):
     FRESH = "fresh"
     RECOVERED = "recovered"
     GAP = "gap"
+
+    __hash__ = str.__hash__  # as above
 
 
 class Position(NamedTuple):

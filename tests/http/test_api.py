@@ -168,15 +168,15 @@ class FakeStats(Stats):
 
 
 def failing(error: BaseException | None = None, connected: bool = True, ready: bool = True) -> TestClient:
-    routes = api.routes(
-        Settings.read({}),
-        Telemetry(),
-        FakeLog(error),
+    routes = api.ReadEndpoints(
+        settings=Settings.read({}),
+        telemetry=Telemetry(),
+        log=FakeLog(error),
         broker=cast(Any, SimpleNamespace(connected=connected)),
         hub=cast(Any, None),
         dashboard=cast(Any, None),
         stats=FakeStats(ready),
-    )
+    ).routes()
     return TestClient(Starlette(routes=routes, exception_handlers=dict(exception_handlers)))
 
 

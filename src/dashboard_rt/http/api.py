@@ -49,6 +49,20 @@ class ReadEndpoints:
         self._dashboard = dashboard
         self._stats = stats
 
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes of this module. All are GET, and HEAD, which Starlette adds."""
+        paths = {
+            "/up": self.up,
+            "/health": self.up,
+            "/ready": self.ready,
+            "/metrics": self.prometheus,
+            "/dashboard/refresh": self.refresh,
+            "/dashboard/metrics": self.metrics,
+            "/dashboard/stats": self.stats,
+            "/dashboard/debug": self.debug,
+        }
+        return [Route(path, endpoint, methods=["GET"]) for path, endpoint in paths.items()]
+
     async def up(self, request: Request) -> Response:
         """Answer at all: the process is alive, whatever else is away."""
         return Json({"status": "ok"})
@@ -106,38 +120,6 @@ class ReadEndpoints:
             self._telemetry.swallow("api.log_state", error)
             return {"error": str(error) or "The log did not answer in time."}
         return {"epoch": epoch, "streams": {name: bounds._asdict() for name, bounds in streams.items()}}
-
-
-def routes(  # noqa: PLR0917  the parts, as app.py has them
-    settings: Settings,
-    telemetry: Telemetry,
-    log: EventLog,
-    broker: Broker,
-    hub: Hub,
-    dashboard: Dashboard,
-    stats: Stats,
-) -> list[BaseRoute]:
-    """Return the routes of this module. All are GET, and HEAD, which Starlette adds."""
-    endpoints = ReadEndpoints(
-        settings=settings,
-        telemetry=telemetry,
-        log=log,
-        broker=broker,
-        hub=hub,
-        dashboard=dashboard,
-        stats=stats,
-    )
-    paths = {
-        "/up": endpoints.up,
-        "/health": endpoints.up,
-        "/ready": endpoints.ready,
-        "/metrics": endpoints.prometheus,
-        "/dashboard/refresh": endpoints.refresh,
-        "/dashboard/metrics": endpoints.metrics,
-        "/dashboard/stats": endpoints.stats,
-        "/dashboard/debug": endpoints.debug,
-    }
-    return [Route(path, endpoint, methods=["GET"]) for path, endpoint in paths.items()]
 
 
 def whole_parameter(request: Request, name: str, default: int, most: int) -> int:

@@ -37,10 +37,6 @@ class Stats:
         """Whether the process follows the log, is connected to the broker, and is not shutting down."""
         return self._follower.following and self._broker.connected and not self._connections.draining
 
-    def lag_ms(self) -> float | None:
-        """Return the last time from commit to write in ms; None before the first update."""
-        return self._follower.lag_ms
-
     def snapshot(self) -> dict[str, object]:
         """Return the JSON of /dashboard/stats: figures of the process, of each transport and of each stream."""
         labels = self._connections.transports
@@ -50,7 +46,7 @@ class Stats:
             "verdicts": {label: self._verdicts(label) for label in labels},
             "transports": {label: self._transport(label, buffers[label]) for label in labels},
             "streams": {name: self._stream(name, behind) for name, behind in self._hub.lag().items()},
-            "lag_ms": self.lag_ms(),
+            "lag_ms": self._follower.lag_ms,
         }
 
     def _process(self) -> dict[str, object]:

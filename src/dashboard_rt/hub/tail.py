@@ -55,6 +55,8 @@ class Tail:
 
     def after(self, cursor: int, most: int = ALIGN) -> Sequence[Update] | None:
         """Return what follows `cursor`, up to the next multiple of ALIGN; None when only the log has it."""
+        if cursor == self.head - 1 and self._updates:
+            return self._updates[-1:]  # the newest is what most clients start with
         index = cursor - self.first_id + 1
         if index < 0 or cursor > self.head:
             return None

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 from weakref import ref
 
 import httptools
@@ -30,9 +30,9 @@ from ..transports.connection import HANDOVER_EXTENSION, Connection
 from .handshake import (
     HIGH_WATER,
     ReadyWebSocket,
-    handshake_key,
     header_lines,
     parse_target,
+    read_handshake,
     runs_uvloop,
 )
 from .handshake import WebSocketProtocol as WebSocketProtocol  # noqa: PLC0414  its public name
@@ -100,14 +100,13 @@ class HttpProtocol(HttpToolsProtocol):
     head_bytes = 0
     ignore_input = False  # the connection ends behind the response that is being sent
     running: RequestResponseCycle | None = None  # whose ASGI task runs
-    # What this request's head asks for; False: not looked up yet.
-    upgrade: bytes | Literal[False] | None = False
+    upgrades: bool | None = None  # whether this request becomes a WebSocket; None: not looked up yet
 
-    def _get_upgrade(self) -> bytes | None:
-        """Look the upgrade up once: uvicorn reads the whole head for it, three times a handshake."""
-        if self.upgrade is False:
-            self.upgrade = super()._get_upgrade()
-        return self.upgrade
+    def _should_upgrade(self) -> bool:
+        """Look it up once: uvicorn reads the whole head for it, three times a handshake."""
+        if self.upgrades is None:
+            self.upgrades = super()._should_upgrade()
+        return self.upgrades
 
     def __init__(
         self,
@@ -139,13 +138,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self.head_bytes = 1
-        self.upgrade = False
+        self.upgrades = None
         super().on_message_begin()
 
     def on_chunk_header(self) -> None:
-        self.head_bytes = (
-            1  # behind the last chunk trailers may follow, which are kept in memory like headers
-        )
+        self.head_bytes = 1  # trailers may follow behind the last chunk, which are kept like headers
 
     def on_body(self, body: bytes) -> None:
         self.head_bytes = 0
@@ -212,14 +209,14 @@ class HttpProtocol(HttpToolsProtocol):
             return
         # The app says in its lifespan state whether it compresses, because uvicorn's own flag is on by default.
         compress = self.config.ws_per_message_deflate and self.app_state.get(COMPRESS, True)
-        key = None if compress else handshake_key(self)
-        if key is None or self.ws_protocol_class is not WebSocketProtocol:
+        handshake = None if compress else read_handshake(self)
+        if handshake is None or self.ws_protocol_class is not WebSocketProtocol:
             # Compression and faulty handshakes are left to uvicorn and websockets.
             super().handle_websocket_upgrade()
             if early and not self.transport.is_closing():
                 self.transport.get_protocol().data_received(early)  # type: ignore[attr-defined]
             return
-        ReadyWebSocket(self, key, early)
+        ReadyWebSocket(self, handshake, early)
         self.detach()
 
     def detach(self) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 from weakref import ref
 
@@ -32,7 +32,7 @@ BASE64_OF_16_BYTES = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
 def runs_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
-    return type(loop).__module__.partition(".")[0] == "uvloop"
+    return type(loop).__module__.startswith("uvloop")
 
 
 @lru_cache(maxsize=64)  # Date changes once a second, the rest hardly ever
@@ -49,14 +49,26 @@ def parse_target(url: bytes) -> tuple[bytes, bytes] | None:
     return (parsed.path, parsed.query or b"") if parsed.path is not None and parsed.path.isascii() else None
 
 
-def handshake_key(http: HttpToolsProtocol) -> str | None:
-    """Return the Sec-WebSocket-Key of a handshake that RFC 6455 §4.2.1 allows; None for any other."""
-    keys = [value for name, value in http.headers if name == b"sec-websocket-key"]
-    versions = [value.strip() for name, value in http.headers if name == b"sec-websocket-version"]
+class Handshake(NamedTuple):
+    """What is needed of the head of a WebSocket handshake."""
+
+    key: str
+    subprotocols: list[str]
+
+
+def read_handshake(http: HttpToolsProtocol) -> Handshake | None:
+    """Return a handshake that RFC 6455 §4.2.1 allows; None for any other."""
+    fields: dict[bytes, list[bytes]] = {b"key": [], b"version": [], b"protocol": []}
+    for name, value in http.headers:
+        if name.startswith(b"sec-websocket-") and name[14:] in fields:
+            fields[name[14:]].append(value.strip())
+    keys, versions, offers = fields.values()
     if http.scope["method"] != "GET" or len(keys) != 1 or versions != [b"13"]:
         return None
-    key = keys[0].strip()
-    return key.decode("ascii") if BASE64_OF_16_BYTES.fullmatch(key) else None
+    if not BASE64_OF_16_BYTES.fullmatch(keys[0]):
+        return None
+    subprotocols = [p.strip() for value in offers for p in value.decode("latin-1").split(",")]
+    return Handshake(keys[0].decode("ascii"), subprotocols)
 
 
 class _DetachedTransport:
@@ -100,20 +112,29 @@ def _is_utf8(parts: list[bytes]) -> bool:
 class ReadyWebSocket(WebSocketProtocol):
     """uvicorn's WebSocket class for a handshake that is parsed and valid already.
 
-    Sets the attributes of uvicorn's constructor (tests/server/test_handover.py compares them), without the handshake
-    parser, which costs as much as all the rest.
+    Has the attributes of uvicorn's constructor (tests/server/test_handover.py compares them), without the handshake
+    parser, which costs as much as all the rest. What every connection starts with is the class's, as long as the
+    app may still take the offer.
     """
 
-    def __init__(self, http: HttpToolsProtocol, key: str, early: bytes) -> None:
+    handshake_initiated, handshake_complete = True, False
+    close_sent = disconnected = False
+    close_timer, close_timeout = None, 10.0
+    initial_response = None
+    ping_timer = pong_timer = pending_ping_payload = None
+    ping_sent_at = last_ping_rtt = 0.0
+    curr_msg_data_type = "bytes"
+    connect_sent = False  # to the app
+    head = b""  # of the 101 response: written by the app's connection, or by `_stay`
+    _conn: Any = None
+    _queue: Any = None
+
+    def __init__(self, http: HttpToolsProtocol, handshake: Handshake, early: bytes) -> None:
         self._inherit(http)
-        self.key = key
+        self.key = handshake.key
         self.early: bytearray | None = bytearray(early)  # received before the app reads
-        self.head = b""  # of the 101 response: written by the app's connection, or by `_stay`
-        self._conn: Any = None
-        self._queue: Any = None
         path, query = parse_target(http.url) or (b"/", b"")
-        self.scope = self._scope(path, query, http.headers)
-        self.connect_sent = False  # to the app
+        self.scope = self._scope(path, query, http.headers, handshake.subprotocols)
         self.connections.add(self)
         self.transport.set_protocol(self)
         task = self.loop.create_task(self.run_asgi())
@@ -127,19 +148,13 @@ class ReadyWebSocket(WebSocketProtocol):
         self.default_headers = http.server_state.default_headers
         self.transport, self.server, self.client = http.transport, http.server, http.client
         self.scheme = "wss" if http.scheme == "https" else "ws"
-        self.handshake_initiated, self.handshake_complete = True, False
-        self.close_sent = self.disconnected = False
         self.read_paused = http.flow.read_paused
-        self.close_timer, self.close_timeout = None, 10.0
-        self.initial_response = None
         self.writable = asyncio.Event()
         # A protocol that is set while its transport is paused is told of resume_writing only.
         if not http.flow.write_paused:
             self.writable.set()
         self.ping_interval, self.ping_timeout = self.config.ws_ping_interval, self.config.ws_ping_timeout
-        self.ping_timer = self.pong_timer = self.pending_ping_payload = None
-        self.ping_sent_at = self.last_ping_rtt = 0.0
-        self.frames, self.curr_msg_data_type = [], "bytes"
+        self.frames = []
 
     @property
     def conn(self) -> Any:  # type: ignore[override]
@@ -148,8 +163,9 @@ class ReadyWebSocket(WebSocketProtocol):
             self._conn = ServerProtocol(max_size=MAX_MESSAGE, logger=quiet_logger)
         return self._conn
 
-    def _scope(self, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]) -> Any:
-        offers = [value for name, value in headers if name == b"sec-websocket-protocol"]
+    def _scope(
+        self, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], subprotocols: list[str]
+    ) -> Any:
         path = raw_path.decode("ascii")
         scope: dict[str, Any] = {
             "type": "websocket",
@@ -163,7 +179,7 @@ class ReadyWebSocket(WebSocketProtocol):
             "raw_path": self.root_path.encode("ascii") + raw_path,
             "query_string": query,
             "headers": headers,
-            "subprotocols": [p.strip().decode("latin-1") for value in offers for p in value.split(b",")],
+            "subprotocols": subprotocols,
             "state": self.app_state.copy(),
             "extensions": {"websocket.http.response": {}},
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -49,6 +50,11 @@ def stream_of(identifier: str, default: str) -> str | None:
     """
     if len(identifier.encode()) > MAX_IDENTIFIER_BYTES:
         return None
+    return _stream_of(identifier, default)
+
+
+@lru_cache(maxsize=64)  # thousands of clients send the same identifier
+def _stream_of(identifier: str, default: str) -> str | None:
     try:
         params = orjson.loads(identifier)
     except orjson.JSONDecodeError:
