@@ -14,8 +14,8 @@ import pytest
 
 from dashboard_rt.errors import BadSetting, LogUnavailable
 from dashboard_rt.eventlog import sqlite
-from dashboard_rt.eventlog.database import Database, Insert, Query, Transaction
-from dashboard_rt.eventlog.sqlite import SqliteDatabase
+from dashboard_rt.eventlog.database import Database, Insert, Query, Rows, Statement, Transaction
+from dashboard_rt.eventlog.sqlite import SqliteDatabase, run_transaction
 from tests.logkit import url
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +103,7 @@ async def test_a_file_that_is_locked_for_too_long_is_unavailable(
 
 async def test_many_processes_start_at_once_on_a_new_file(tmp_path: Path) -> None:
     program = (
-        "import asyncio, sys; from dashboard_rt.eventlog.sqlite import SqliteDatabase\n"
+        "import asyncio, sys; from dashboard_rt.eventlog.sqlite import SqliteDatabase, run_transaction\n"
         "async def main():\n"
         "    db = SqliteDatabase(sys.argv[1]); await db.connect(); await db.disconnect()\n"
         "asyncio.run(main())"
@@ -347,3 +347,41 @@ def test_rows_by_name(connection: sqlite3.Connection) -> None:
         {"a": 1, "c": "1"}
     ]
     assert sqlite.named_rows(connection, "DELETE FROM t") == []
+
+
+# ---- the statements of a transaction
+
+
+def adding() -> Transaction[int]:
+    first = yield Query("first")
+    second = yield Query("second")
+    return int(first[0][0] + second[0][0])
+
+
+def test_each_statement_is_answered_and_the_result_returned() -> None:
+    answers: dict[str, Rows] = {"first": [(1,)], "second": [(2,)]}
+
+    def answer(statement: Statement) -> Rows:
+        assert isinstance(statement, Query)
+        return answers[statement.sql]
+
+    assert run_transaction(adding(), answer) == 3
+
+
+def test_an_error_of_a_statement_goes_through_and_ends_the_transaction() -> None:
+    transaction = adding()
+
+    def answer(statement: Statement) -> Rows:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        run_transaction(transaction, answer)
+    assert list(transaction) == []
+
+
+def test_a_transaction_without_statements_is_possible() -> None:
+    def nothing() -> Transaction[str]:
+        return "done"
+        yield Query("never")  # type: ignore[unreachable]
+
+    assert run_transaction(nothing(), lambda statement: []) == "done"

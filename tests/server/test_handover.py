@@ -360,7 +360,7 @@ def test_a_later_connection_is_what_uvicorns_constructor_would_have_made() -> No
         stock = HttpToolsProtocol(config, state, lifespan)
         HttpProtocol(config, state, lifespan)
         later = HttpProtocol(config, state, lifespan)
-        own = {"parser", "pipeline"}
+        own = {"parser", "pipeline", "offers_handover"}
         assert {k: v for k, v in vars(later).items() if k not in own} == {
             k: v for k, v in vars(stock).items() if k not in own
         }
@@ -387,7 +387,7 @@ def test_the_attributes_are_those_of_uvicorns_own_constructor() -> None:
         http.on_message_begin()
         http.on_url(b"/cable?x=1")
         http.headers.append((b"sec-websocket-key", b"k"))
-        ready = ReadyWebSocket(http, Handshake("k", []), b"")
+        ready = ReadyWebSocket(http, Handshake("k", []), b"", False)
         await asyncio.sleep(0)
         ours = {"key", "early", "head", "_conn", "_queue", "connect_sent"}
         attributes = {*vars(ready), *(name for name in vars(ReadyWebSocket) if name in vars(stock))}

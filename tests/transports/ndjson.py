@@ -59,7 +59,6 @@ class NdjsonConnection(Connection):
         return self._subscriptions
 
     def on_verdict(self, subscription: Subscription, resume: Resume) -> None:
-        self.connections.count_verdict(self, resume.verdict)
         self.on_fell_behind(subscription, resume)
 
     def on_fell_behind(self, subscription: Subscription, resume: Resume) -> bool:

@@ -8,7 +8,7 @@ SQLite and PostgreSQL both understand, with `:name` for values.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -33,19 +33,6 @@ class Insert(NamedTuple):
 
 Statement: TypeAlias = Query | Insert
 Transaction: TypeAlias = Generator[Statement, Rows, T]
-
-
-def run_transaction(transaction: Transaction[T], execute: Callable[[Statement], Rows]) -> T:
-    """Run a transaction, its statements by `execute`, and return its result. What either raises is raised here."""
-    try:
-        statement = next(transaction)
-        while True:
-            statement = transaction.send(execute(statement))
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    finally:
-        transaction.close()
 
 
 class Database(ABC):

@@ -35,7 +35,6 @@ from .database import (
     T,
     Transaction,
     Values,
-    run_transaction,
 )
 from .migrations import migrate
 
@@ -230,6 +229,19 @@ def transact(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
 def transact_and_look(connection: sqlite3.Connection, transaction: Transaction[T]) -> tuple[T, int]:
     """Run a transaction and read the data version behind it, which saves that question a hop of its own."""
     return transact(connection, transaction), data_version(connection)
+
+
+def run_transaction(transaction: Transaction[T], execute: Callable[[Statement], Rows]) -> T:
+    """Run a transaction, its statements by `execute`, and return its result. What either raises is raised here."""
+    try:
+        statement = next(transaction)
+        while True:
+            statement = transaction.send(execute(statement))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        transaction.close()
 
 
 def begin(connection: sqlite3.Connection) -> None:

@@ -15,7 +15,6 @@ from itertools import chain
 
 from ..settings import Settings
 from ..telemetry import Telemetry
-from ..types import Verdict
 from .hub import Hub
 from .subscription import Subscriber
 from .timer import Timer
@@ -128,9 +127,6 @@ class Connections:
         if self._settings.max_clients_per_address is not None and address is not None:
             self._address_of[connection] = address
             self._addresses[address] += 1
-
-    def count_verdict(self, connection: Subscriber, verdict: Verdict) -> None:
-        self._telemetry.opened.labels(connection.transport, verdict).inc()
 
     def remove(self, connection: Subscriber, reason: str) -> None:
         """Count a connection out and let go of everything it held. `reason` is a label of the counter."""

@@ -205,8 +205,10 @@ class Hub:
         if subscription.cursor == ENDED:
             return  # it was unsubscribed while the log was asked
         self._detach(subscription, resume.cursor)
+        transport = subscription.connection.transport
+        self._telemetry.opened.labels(transport, resume.verdict).inc()
         if resume.verdict is Verdict.GAP:
-            self._telemetry.gaps.labels(subscription.connection.transport).inc()
+            self._telemetry.gaps.labels(transport).inc()
         subscription.connection.on_verdict(subscription, resume)
         self._advance(subscription)
 

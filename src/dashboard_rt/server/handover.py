@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 from weakref import ref
 
@@ -30,10 +31,8 @@ from ..transports.connection import HANDOVER_EXTENSION, Connection
 from .handshake import (
     HIGH_WATER,
     ReadyWebSocket,
-    header_lines,
     parse_target,
     read_handshake,
-    runs_uvloop,
 )
 from .handshake import WebSocketProtocol as WebSocketProtocol  # noqa: PLC0414  its public name
 from .responses import Http10Cycle, JoinedCycle
@@ -88,10 +87,15 @@ def _head(cycle: RequestResponseCycle, headers: list[tuple[bytes, bytes]]) -> by
         path = get_path_with_query_string(cycle.scope)
         line = (get_client_addr(cycle.scope), cycle.scope["method"], path, cycle.scope["http_version"], 200)
         cycle.access_logger.info('%s - "%s %s HTTP/%s" %d', *line)
-    chunked = b"transfer-encoding: chunked\r\n" if cycle.scope["http_version"] == "1.1" else b""
-    return b"".join(
-        (b"HTTP/1.1 200 OK\r\n", header_lines((*cycle.default_headers, *headers)), chunked, b"\r\n")
-    )
+    return _head_bytes((*cycle.default_headers, *headers), cycle.scope["http_version"] == "1.1")
+
+
+@lru_cache(maxsize=64)  # Date changes once a second, the rest hardly ever
+def _head_bytes(headers: tuple[tuple[bytes, bytes], ...], chunked: bool) -> bytes:
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    if chunked:
+        lines.append(b"transfer-encoding: chunked\r\n")
+    return b"".join((b"HTTP/1.1 200 OK\r\n", *lines, b"\r\n"))
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -100,6 +104,7 @@ class HttpProtocol(HttpToolsProtocol):
     head_bytes = 0
     ignore_input = False  # the connection ends behind the response that is being sent
     running: RequestResponseCycle | None = None  # whose ASGI task runs
+    offers_handover = False
     upgrades: bool | None = None  # whether this request becomes a WebSocket; None: not looked up yet
 
     def _should_upgrade(self) -> bool:
@@ -119,6 +124,7 @@ class HttpProtocol(HttpToolsProtocol):
         shared: dict[str, Any] | None = getattr(server_state, "shared_attributes", None)
         if shared is None:
             super().__init__(config, server_state, app_state, _loop)
+            self.offers_handover = runs_uvloop(self.loop)
             server_state.shared_attributes = {k: v for k, v in vars(self).items() if k not in PER_CONNECTION}  # type: ignore[attr-defined]
         else:
             vars(self).update(shared)
@@ -160,7 +166,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.__class__ = Http10Cycle if self.scope["http_version"] == "1.0" else JoinedCycle
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if runs_uvloop(self.loop):
+        if self.offers_handover:
             cycle.scope["extensions"] = {HANDOVER_EXTENSION: HttpOffer(self, cycle)}  # type: ignore[dict-item]
         self.running = cycle
         super()._start_asgi_task(cycle, app)
@@ -216,7 +222,7 @@ class HttpProtocol(HttpToolsProtocol):
             if early and not self.transport.is_closing():
                 self.transport.get_protocol().data_received(early)  # type: ignore[attr-defined]
             return
-        ReadyWebSocket(self, handshake, early)
+        ReadyWebSocket(self, handshake, early, self.offers_handover)
         self.detach()
 
     def detach(self) -> None:
@@ -227,6 +233,10 @@ class HttpProtocol(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]  # it refers back to this object
         self.cycle = self.scope = self.headers = self.flow = None  # type: ignore[assignment]
         self.running = None
+
+
+def runs_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
+    return type(loop).__module__.startswith("uvloop")
 
 
 def _address(name: Any) -> Any:

@@ -31,10 +31,6 @@ HIGH_WATER = 65536  # bytes; set because uvloop's TLS transports have 512 KiB
 BASE64_OF_16_BYTES = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
-def runs_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
-    return type(loop).__module__.startswith("uvloop")
-
-
 @lru_cache(maxsize=64)  # Date changes once a second, the rest hardly ever
 def header_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
@@ -129,12 +125,17 @@ class ReadyWebSocket(WebSocketProtocol):
     _conn: Any = None
     _queue: Any = None
 
-    def __init__(self, http: HttpToolsProtocol, handshake: Handshake, early: bytes) -> None:
+    def __init__(
+        self, http: HttpToolsProtocol, handshake: Handshake, early: bytes, offers_handover: bool
+    ) -> None:
         self._inherit(http)
         self.key = handshake.key
         self.early: bytearray | None = bytearray(early)  # received before the app reads
         path, query = parse_target(http.url) or (b"/", b"")
-        self.scope = self._scope(path, query, http.headers, handshake.subprotocols)
+        scope = self._scope(path, query, http.headers, handshake.subprotocols)
+        if offers_handover:
+            scope["extensions"][HANDOVER_EXTENSION] = WebSocketOffer(self)
+        self.scope = scope  # type: ignore[assignment]
         self.connections.add(self)
         self.transport.set_protocol(self)
         task = self.loop.create_task(self.run_asgi())
@@ -165,9 +166,9 @@ class ReadyWebSocket(WebSocketProtocol):
 
     def _scope(
         self, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], subprotocols: list[str]
-    ) -> Any:
+    ) -> dict[str, Any]:
         path = raw_path.decode("ascii")
-        scope: dict[str, Any] = {
+        return {
             "type": "websocket",
             "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
             "http_version": "1.1",
@@ -183,9 +184,6 @@ class ReadyWebSocket(WebSocketProtocol):
             "state": self.app_state.copy(),
             "extensions": {"websocket.http.response": {}},
         }
-        if runs_uvloop(self.loop):
-            scope["extensions"][HANDOVER_EXTENSION] = WebSocketOffer(self)
-        return scope
 
     def data_received(self, data: bytes) -> None:
         if self.early is None:

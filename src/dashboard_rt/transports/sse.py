@@ -152,7 +152,6 @@ class SseConnection(Connection):
 
     def on_verdict(self, subscription: Subscription, resume: Resume) -> None:
         """Send the first event of every connection."""
-        self.connections.count_verdict(self, resume.verdict)
         self._send_verdict(subscription, resume)
 
     def on_fell_behind(self, subscription: Subscription, resume: Resume) -> bool:

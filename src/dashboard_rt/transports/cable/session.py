@@ -170,7 +170,6 @@ class CableSession(MessageConnection):
         """Confirm the subscription; a history that cannot be served is rejected right behind it."""
         assert isinstance(subscription, CableSubscription)
         position = str(subscription.topic.position(resume.cursor))
-        self.connections.count_verdict(self, resume.verdict)
         self._reply("confirm_subscription", subscription, verdict=resume.verdict, position=position)
         if subscription.history and resume.verdict is not Verdict.RECOVERED:
             subscription.history = False
