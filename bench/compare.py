@@ -58,6 +58,12 @@ def differences(before: Result, after: Result) -> list[str]:
     return [*found, f"code: {shas[0]} / {shas[1]}"] if shas[0] != shas[1] else found
 
 
+def shared(before: Result, after: Result, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the figures that both results have: one that was made before a figure was introduced lacks it."""
+    found = [{name for run in one.runs for name in run.figures} for one in (before, after)]
+    return tuple(name for name in names if all(name in one for one in found))
+
+
 def deltas(before: Result, after: Result, names: tuple[str, ...]) -> Iterator[Delta]:
     """Every common row, point and figure."""
     for row in [key for key in before.keys if key in after.keys]:

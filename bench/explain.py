@@ -39,16 +39,24 @@ def _machine(result: Result) -> Iterator[str]:
 
 
 def _bill(result: Result) -> list[str]:
-    """CPU per delivery by layer, and how much of it is the physical floor's."""
-    rows = [["CPU per delivery", "all", "user", "system", "softirq beside", "of it the floor's"]]
+    """CPU per delivery by layer, how much of it is the physical floor's, and CPU per write where it was measured."""
+    rows = [["CPU per delivery", "all", "user", "system", "softirq beside", "of it the floor's", "per write"]]
     for label, runs in _rows(result):
         counted = [run for run in runs if run.valid and "us_per_delivery" in run.figures]
         if counted:
             whole = _mean(counted, "us_per_delivery")
             layers = [figures.of(name).text(_mean(counted, name)) for name in LAYERS]
             floor = _floor(result, counted[0], whole)
-            rows.append([label, figures.of("us_per_delivery").text(whole), *layers, floor])
+            rows.append(
+                [label, figures.of("us_per_delivery").text(whole), *layers, floor, _per_write(counted)]
+            )
     return in_columns(rows) if len(rows) > 1 else ["no clean run counts CPU per delivery"]
+
+
+def _per_write(runs: Sequence[Run]) -> str:
+    """Of batches there is none, nor in results that are older than the figure."""
+    known = any("us_per_write" in run.figures for run in runs)
+    return figures.of("us_per_write").text(_mean(runs, "us_per_write")) if known else "-"
 
 
 def _rows(result: Result) -> Iterator[tuple[str, list[Run]]]:

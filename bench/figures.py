@@ -58,6 +58,7 @@ def percent(share: float, digits: int = 3) -> str:
 
 _ALL = (
     Figure("us_per_delivery", "CPU per delivery", MICROSECONDS),
+    Figure("us_per_write", "CPU per write", MICROSECONDS),
     Figure("user_us", "user CPU per delivery", MICROSECONDS),
     Figure("system_us", "system CPU per delivery", MICROSECONDS),
     Figure("softirq_us", "softirq per delivery", MICROSECONDS),
@@ -67,6 +68,7 @@ _ALL = (
     Figure("p999_ms", "latency p99.9", "ms"),
     Figure("max_ms", "latency max", "ms"),
     Figure("bytes_per_delivery", "bytes per delivery", "bytes"),
+    Figure("pings_per_delivery", "pings per delivery", ""),
     Figure("offered_per_second", "deliveries offered", "/s", "higher"),
     Figure("delivered_per_second", "deliveries made", "/s", "higher"),
     Figure("delivered_share", "delivered of offered", SHARE, "higher", 4),

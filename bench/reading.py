@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench import claims, compare, explain, quotes, result, text
+from bench import claims, compare, explain, figures, quotes, result, text
 from bench.columns import in_columns
 from bench.compare import Delta
 from bench.errors import EXIT_ENVIRONMENT, Environment
@@ -40,10 +40,13 @@ def compared(before: Path, after: Path) -> list[str]:
 
 def delta(before: Result, after: Result) -> list[str]:
     """What is not the same about two results, and what of their figures differs."""
-    names = SCENARIOS[before.scenario].compared
+    wanted = SCENARIOS[before.scenario].compared
+    names = compare.shared(before, after, wanted)
     notes = [f"not the same: {words}" for words in compare.differences(before, after)]
+    lacking = [figures.of(name).title for name in wanted if name not in names]
     return [
         *notes,
+        *(f"not compared, a result lacks it: {title}" for title in lacking),
         *_agreement(list(compare.deltas(before, after, names)), "figures"),
         *_agreement(list(compare.ratio_deltas(before, after, names)), "ratios within a result"),
     ]

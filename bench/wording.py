@@ -8,6 +8,7 @@ from bench.statistics.decision import Wording, decide
 
 WORDINGS = {
     "us_per_delivery": Wording("costs", "CPU per delivery"),
+    "us_per_write": Wording("costs", "CPU per write"),
     "p50_ms": Wording("has", "latency at p50"),
     "p99_ms": Wording("has", "latency at p99"),
     "bytes_per_delivery": Wording("sends", "bytes per delivery", countable=True),

@@ -13,7 +13,7 @@ from bench.html.markup import Markup, joined
 from bench.html.picture import Source, shown
 
 HEADLINES = {
-    "fanout": ("us_per_delivery", "p50_ms", "p99_ms", "bytes_per_delivery"),
+    "fanout": ("us_per_delivery", "us_per_write", "p50_ms", "p99_ms", "bytes_per_delivery"),
     "burst": ("us_per_delivery",),
     "idle": ("kb_per_connection", "idle_us_per_connection_second"),
     "storm": ("us_per_connect", "connects_per_second"),
@@ -21,7 +21,7 @@ HEADLINES = {
     "slow": ("healthy_p99_ms",),
     "outage": ("recovered_seconds",),
     "drain": ("exit_seconds",),
-    "soak": ("us_per_delivery", "p99_ms"),
+    "soak": ("us_per_delivery", "us_per_write", "p99_ms"),
     "publish": ("us_per_publish", "p50_ms", "publishes_per_second"),
 }
 

@@ -120,9 +120,11 @@ class LoadClients:
         always of everything. `awake`: the processes never sleep from now on, and their share is what they had to do."""
         self._all({"do": "measure", "first": first, "awake": awake}, 10)
 
-    def finish(self, last: int, timeout: float) -> dict[str, Any]:
-        """The books of all clients together, once all have update `last` or `timeout` s went by."""
-        return merge.books(self._all({"do": "finish", "last": last, "timeout": timeout}, timeout + 60))
+    def finish(self, last: int, timeout: float, begin_ns: int = 0) -> dict[str, Any]:
+        """The books of all clients together, once all have update `last` or `timeout` s went by. `pings` in them
+        counts pings and heartbeats that arrived since `begin_ns` (CLOCK_MONOTONIC; 0: since `measure`)."""
+        command = {"do": "finish", "last": last, "timeout": timeout, "begin_ns": begin_ns}
+        return merge.books(self._all(command, timeout + 60))
 
     def peek(self) -> dict[str, Any]:
         """Counts so far, and percentiles of what came since the last peek."""

@@ -77,7 +77,7 @@ class Connection(ABC):
         tally.reads += 1
         if controls:
             for control in controls:
-                self._note(control)
+                self._note(control, now)
         if updates:
             tally.take(updates, self.ledger, now, len(data))
             if self.on_update is not None:
@@ -85,8 +85,8 @@ class Connection(ABC):
         if position is not None:
             self.subscriber.position = position
 
-    def _note(self, control: Control) -> None:
-        self.tally.controls[control.name] += 1
+    def _note(self, control: Control, now: int) -> None:
+        self.tally.note(control.name, now)
         if control.name == "open":
             self.tally.extensions.add(control.detail)
         self.control(control)

@@ -148,14 +148,16 @@ class Group(ABC):
             self.awake.begin()
         return {}
 
-    async def finish(self, last: int, timeout: float) -> dict[str, Any]:
-        """Wait until every client has `last`, listen a moment for doubles, and close the books."""
+    async def finish(self, last: int, timeout: float, begin_ns: int = 0) -> dict[str, Any]:
+        """Wait until every client has `last`, listen a moment for doubles, and close the books. `pings` are those
+        that arrived since `begin_ns` (CLOCK_MONOTONIC), but not before `measure`."""
         cpu, wall = self._busy_ns() - self.cpu_ns, time.monotonic_ns() - self.wall_ns
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and not self._all_have(last):  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # asking 50 times a second is cheaper than telling on each update
         await asyncio.sleep(TRAILING_SECONDS)
-        return {**self.books(last), "cpu_share": cpu / wall if self.wall_ns else 0.0}
+        share = cpu / wall if self.wall_ns else 0.0
+        return {**self.books(last), "pings": self.tally.pings_since(begin_ns), "cpu_share": share}
 
     def _all_have(self, last: int) -> bool:
         """True once no client waits for an update up to `last`."""

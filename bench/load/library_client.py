@@ -99,7 +99,7 @@ class LibraryClient(Group):
         now = time.monotonic_ns()
         self.tally.reads += 1
         for control in batch.controls:
-            self.tally.controls[control.name] += 1
+            self.tally.note(control.name, now)  # no ping frames: websockets answers them itself
             if control.name == "open":
                 self.tally.extensions.add(control.detail)
             if control.name == self.signal:

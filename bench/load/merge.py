@@ -45,7 +45,7 @@ def extensions(reports: Iterable[Report]) -> str:
 def books(reports: Sequence[Report]) -> Report:
     """Of `finish`."""
     return {
-        **summed(reports, "clients", "alive", "closed", "measured", "bytes"),
+        **summed(reports, "clients", "alive", "closed", "measured", "bytes", "pings"),
         **summed(reports, "broken_promises", "unstamped"),
         **summed(reports, "reads", "updates", "memo_hits", "status_unheard"),
         **histograms(reports, "latency", "uncorrected", "loop_lag"),

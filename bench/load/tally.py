@@ -8,18 +8,22 @@ from collections.abc import Callable, Sequence
 from bench.load.ledger import Ledger
 from bench.load.payload import Stamp
 from bench.load.recorder import Recorder
-from bench.load.wire import Memo
+from bench.load.wire import PINGS, Memo
+
+PING_SLOT_NS = 10_000_000
 
 
 class Tally:
     """Counts and durations. Of the updates from number `measured_from` on: `latency` from the intended moment of
     sending, `uncorrected` from the actual one, their bytes, the moments of the first and the last, and the longest time
     between two of them. Of all:
-    `reads`, `updates`, controls by name, errors by reason, and `closed`, connections that the server ended."""
+    `reads`, `updates`, controls by name, errors by reason, and `closed`, connections that the server ended. `pings`
+    are counted since `measure`, by arrival in slots of PING_SLOT_NS: the window in which the server's CPU is counted
+    begins ahead of the first measured update, at a moment that is known only later (see `pings_since`)."""
 
     __slots__ = (
         *("bytes", "closed", "controls", "errors", "extensions", "first_ns", "gap_ns", "last_ns", "latency"),
-        *("measured_from", "memo", "on_measured", "reads", "uncorrected", "updates"),
+        *("measured_from", "memo", "on_measured", "pings", "reads", "uncorrected", "updates"),
     )
 
     def __init__(self) -> None:
@@ -38,6 +42,18 @@ class Tally:
         self.latency = Recorder()
         self.uncorrected = Recorder()
         self.bytes = self.first_ns = self.last_ns = self.gap_ns = 0
+        self.pings: Counter[int] = Counter()
+
+    def note(self, control: str, now: int) -> None:
+        """Enter a control by its name, read at `now` (ns)."""
+        self.controls[control] += 1
+        if control in PINGS:
+            self.pings[now // PING_SLOT_NS] += 1
+
+    def pings_since(self, begin_ns: int) -> int:
+        """Pings and heartbeats that arrived at `begin_ns` or later, to one slot."""
+        first = begin_ns // PING_SLOT_NS
+        return sum(count for slot, count in self.pings.items() if slot >= first)
 
     def take(self, updates: Sequence[Stamp], ledger: Ledger, now: int, size: int) -> None:
         """Enter the updates of one read: at least one, of `size` bytes together with what surrounds them, read at

@@ -15,6 +15,9 @@ from bench.load.payload import Stamp
 MEMO_BYTES = 8 * 1024 * 1024
 HEAD_BYTES = 64 * 1024
 EXTENDED = "actioncable-v1-ext-json"
+# Controls that keep a connection alive: `ping` of Action Cable, a ping frame (RFC 6455 section 5.5.2), the SSE event
+# `heartbeat`. SSE comments are no controls and are not counted: the app sends none.
+PINGS = frozenset({"ping", "ws_ping", "heartbeat"})
 TRANSPORTS = ("sse", "cable", "cable+ext", "cable+deflate")
 
 

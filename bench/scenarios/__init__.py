@@ -29,7 +29,7 @@ class Scenario(NamedTuple):
         return int(max(value) if isinstance(value, tuple) else value)
 
 
-FANOUT = ("us_per_delivery", "p50_ms", "p99_ms", "bytes_per_delivery")
+FANOUT = ("us_per_delivery", "us_per_write", "p50_ms", "p99_ms", "bytes_per_delivery")
 ALL = (
     Scenario(
         "fanout",

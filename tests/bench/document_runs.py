@@ -139,6 +139,16 @@ def _fanout(chance: random.Random, cost: float, wire: float) -> dict[str, float]
     }
 
 
+def _single(chance: random.Random, cost: float, wire: float) -> dict[str, float]:
+    """Where an update is a write, CPU per write is known too."""
+    found, pings = _fanout(chance, cost, wire), 0.004 if wire == 1 else 0.016
+    return {
+        **found,
+        "us_per_write": found["us_per_delivery"] / (1 + pings),
+        "pings_per_delivery": pings,
+    }
+
+
 def _idle(chance: random.Random, cost: float, wire: float) -> dict[str, float]:
     return {
         "kb_per_connection": 1.48 * cost * wire,
@@ -199,7 +209,7 @@ def _drain(chance: random.Random, cost: float, wire: float) -> dict[str, float]:
 
 def _soak(chance: random.Random, cost: float, wire: float) -> dict[str, float]:
     drift = {"pss_kb_per_minute": chance.gauss(-2, 6), "p99_drift_ms_per_minute": chance.gauss(0, 0.02)}
-    return {**_fanout(chance, cost, wire), **drift}
+    return {**_single(chance, cost, wire), **drift}
 
 
 def _publish(chance: random.Random, cost: float, wire: float) -> dict[str, float]:
@@ -214,7 +224,7 @@ def _publish(chance: random.Random, cost: float, wire: float) -> dict[str, float
 
 
 FIGURES: dict[str, Figures] = {
-    "fanout": _fanout,
+    "fanout": _single,
     "burst": lambda chance, cost, wire: _fanout(chance, cost * 0.4, wire),
     "idle": _idle,
     "storm": _storm,

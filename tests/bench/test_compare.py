@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import compare
+from bench import compare, reading
 from bench.result import Result
 from tests.bench import results as made
 
@@ -35,6 +35,17 @@ def test_void_runs_and_single_ones_cannot_be_compared() -> None:
     (delta,) = compare.deltas(before, before, ("us_per_delivery",))
     assert delta.ratio is None and delta.words.endswith("too few clean runs")
     assert compare.agree([delta]) == (0, 0)
+
+
+def test_a_figure_that_one_result_is_too_old_for_is_not_compared() -> None:
+    before = made.result(made.run("app", "sse", 0, us_per_delivery=7.0))
+    after = made.result(made.run("app", "sse", 0, us_per_delivery=7.0, us_per_write=6.0))
+    names = ("us_per_delivery", "us_per_write")
+    assert compare.shared(before, after, names) == compare.shared(after, before, names) == names[:1]
+    assert compare.shared(after, after, names) == names
+    lines = reading.delta(before, after)
+    assert "not compared, a result lacks it: CPU per write" in lines
+    assert not [line for line in lines if line.startswith("app sse, CPU per write")]
 
 
 def test_points_of_a_sweep_are_compared_each_with_its_own() -> None:

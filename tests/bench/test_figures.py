@@ -24,7 +24,7 @@ LISTED = (
     *("memory_growth_kb", "stuck_seconds", "stalled_seconds", "recovered_seconds", "exit_seconds"),
     *("exit_status", "goodbye_share", "goodbye_spread_seconds", "pss_kb_per_minute"),
     *("p99_drift_ms_per_minute", "fsync_p50_ms", "beyond_fsync_ms", "us_per_publish"),
-    "publishes_per_second",
+    *("publishes_per_second", "us_per_write", "pings_per_delivery"),
 )
 
 

@@ -26,6 +26,21 @@ def test_the_overview_has_a_row_for_each_row_and_its_mean() -> None:
     assert app.endswith("0/3")
 
 
+def test_the_overview_has_cpu_per_write_where_a_result_has_it() -> None:
+    old = made.run("app", "sse", 0, us_per_delivery=7.0)
+    new = made.run("app", "cable", 0, us_per_delivery=8.0, us_per_write=6.0)
+    assert "CPU per write" not in text.overview(FANOUT, made.result(old))[0]
+    head, sse, cable = text.overview(FANOUT, made.result(old, new))
+    assert "CPU per delivery  CPU per write" in head
+    assert (sse.split()[4], cable.split()[4:6]) == ("-", ["6", "µs"])
+
+
+def test_the_bill_has_cpu_per_write_where_a_result_has_it() -> None:
+    run = made.run("app", "cable", 0, us_per_delivery=8.0, us_per_write=6.0)
+    (bill,) = [line for line in explain.explained(made.result(run)) if line.startswith("app cable  ")]
+    assert bill.split()[-3:] == ["-", "6", "µs"]
+
+
 def test_rows_are_compared_in_sentences() -> None:
     (words,) = text.comparisons(FANOUT, made.result(*two_rows()))
     assert words.startswith("app sse costs 17 % more CPU per delivery than floor sse (95 % interval")
@@ -74,6 +89,6 @@ def test_the_bill_and_the_limits() -> None:
     lines = explain.explained(made.result(app, floor, label="a label"))
     assert lines[0].endswith("seed 42, a label")
     (bill,) = [line for line in lines if line.startswith("app sse  ")]
-    assert bill.endswith("75%"), "what of it is the floor's"
+    assert bill.split()[-2:] == ["75%", "-"], "what of it is the floor's, and no CPU per write"
     assert "app sse: capped by server CPU" in lines
     assert "floor sse: capped by nothing: there was headroom" in lines

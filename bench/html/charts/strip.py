@@ -22,7 +22,7 @@ LEAST = (0.8, 1.25)  # an axis narrower than this would make noise look like a f
 NOT_COMPARED = frozenset(
     {"offered_per_second", "delivered_per_second", "delivered_share", "server_share", "client_share", "lost"}
     | {"returned_share", "recovered_share", "goodbye_share", "lost_per_client", "exit_status", "fsync_p50_ms"}
-    | {"pss_kb_per_minute", "p99_drift_ms_per_minute"}
+    | {"pss_kb_per_minute", "p99_drift_ms_per_minute", "pings_per_delivery"}
 )
 GUTTER, MARGIN, VALUE = 250.0, 165.0, 150.0
 MORE = " \N{UPWARDS ARROW}"

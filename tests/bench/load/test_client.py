@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from bench.errors import Environment
 from bench.load.client import LoadClient
+from bench.load.tally import PING_SLOT_NS
 from tests.bench.load.peer import Talk, talking, until
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +52,19 @@ async def test_a_new_window_measures_anew_and_keeps_the_account() -> None:
             assert (books["measured"], books["latency"]["count"]) == (4, 4)
             assert books["account"]["expected"] == 4 * first
             assert books["cpu_share"] > 0
+
+
+async def test_pings_ahead_of_the_window_do_not_count() -> None:
+    async with talking(hold, "sse") as (peer, load):
+        await load.obey(dict(OPEN))
+        before = time.monotonic_ns()
+        for talk in peer.talks:
+            talk.send(b"event: heartbeat\ndata: {}\n\n")
+        await until(lambda: load.tally.controls["heartbeat"] == 4)
+        after = time.monotonic_ns() + PING_SLOT_NS
+        for begin_ns, counted in ((before, 4), (after, 0)):
+            books = await load.obey({"do": "finish", "last": 0, "timeout": 0, "begin_ns": begin_ns})
+            assert books["pings"] == counted
 
 
 async def test_peek_is_of_what_came_since_the_last_one() -> None:

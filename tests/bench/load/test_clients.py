@@ -27,6 +27,7 @@ def books(latencies: list[int], **more: Any) -> dict[str, Any]:
             "closed",
             "measured",
             "bytes",
+            "pings",
             "reads",
             "updates",
             "memo_hits",
@@ -61,9 +62,10 @@ def test_books_of_several_are_the_books_of_all() -> None:
     assert {**whole["latency"], "hdr": ""} == {**alone, "hdr": ""}
     assert histogram.merged([whole["latency"]]).summary()["p99"] == alone["p99"]
     assert whole["account"] == Account(12, 9, 3, 0, 0)._asdict()
-    assert (whole["clients"], whole["controls"], whole["cpu_share"]) == (
+    assert (whole["clients"], whole["controls"], whole["pings"], whole["cpu_share"]) == (
         3,
         {"ping": 6},
+        3,
         pytest.approx(0.3),  # they share a core
     )
     assert (whole["kept"], whole["stuck"]) == (None, [])

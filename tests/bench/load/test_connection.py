@@ -70,6 +70,7 @@ async def test_a_cable_subscribes_after_the_welcome_and_is_ready_when_confirmed(
         heard.append(await talk.command())
         talk.confirm(verdict="fresh", position="e-0")
         talk.send(b"\x89\x02hi")
+        talk.say({"type": "ping", "message": 1})
         talk.message(1)
         heard.append(await talk.frame())
         await talk.gone()
@@ -85,7 +86,7 @@ async def test_a_cable_subscribes_after_the_welcome_and_is_ready_when_confirmed(
         assert "sec-websocket-extensions" not in peer.talks[0].headers
         books = await finished(load, 1)
         assert books["account"]["received"] == 1
-        assert books["controls"]["ws_ping"] == 1
+        assert (books["controls"]["ws_ping"], books["controls"]["ping"], books["pings"]) == (1, 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.load.ledger import Account, Ledger
 from bench.load.payload import Stamp
-from bench.load.tally import Tally
+from bench.load.tally import PING_SLOT_NS, Tally
 
 
 def stamps(*numbers: int) -> list[Stamp]:
@@ -39,3 +41,29 @@ def test_a_new_window_starts_from_nothing() -> None:
     assert (len(tally.latency), tally.bytes, tally.first_ns) == (0, 0, 0)
     tally.take(stamps(2), ledger, 3000, 400)
     assert (list(tally.latency.raw), tally.first_ns, tally.updates) == ([1000], 3000, 2)
+
+
+def test_pings_count_from_the_beginning_of_the_window_on() -> None:
+    tally = Tally()
+    for slot in (1, 5, 5, 7):
+        tally.note("ping", slot * PING_SLOT_NS)
+    assert [tally.pings_since(slot * PING_SLOT_NS) for slot in (0, 5, 6, 8)] == [4, 3, 1, 0]
+    assert tally.controls["ping"] == 4
+
+
+def test_pings_of_the_window_before_are_forgotten() -> None:
+    tally = Tally()
+    tally.note("ping", PING_SLOT_NS)
+    tally.measure(2)
+    tally.note("ping", 2 * PING_SLOT_NS)
+    assert (tally.pings_since(0), tally.controls["ping"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "counted"),
+    [("ping", 1), ("ws_ping", 1), ("heartbeat", 1), ("verdict", 0), ("retry", 0), ("foreign", 0)],
+)
+def test_only_what_keeps_a_connection_alive_is_a_ping(name: str, counted: int) -> None:
+    tally = Tally()
+    tally.note(name, 1)
+    assert (tally.pings_since(0), tally.controls[name]) == (counted, 1)

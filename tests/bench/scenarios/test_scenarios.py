@@ -60,6 +60,7 @@ def test_the_floor_is_clean(transport: str) -> None:
     assert 350 < figures["bytes_per_delivery"] < 460
     assert 0 < figures["p50_ms"] <= figures["p99_ms"] <= figures["max_ms"]
     assert figures["offered_per_second"] == 1000
+    assert 0 < figures["us_per_write"] <= figures["us_per_delivery"]
     assert {column for column in run.samples["columns"]} >= {"user_ms", "pss_kb"}  # type: ignore[index]
 
 
@@ -103,6 +104,7 @@ def test_bursts_are_checked_update_by_update(transport: str) -> None:
     run = one(fanout.measure(plan, setup(target.floor(), transport)))
     assert wrong(run) == CLEAN
     assert run.account is not None and run.account["expected"] == 3 * 40 * plan.clients
+    assert "us_per_write" not in run.figures, "a delivery of a batch is no write"
 
 
 @pytest.mark.slow
