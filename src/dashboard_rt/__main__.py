@@ -78,9 +78,8 @@ def serve() -> None:
     raise_file_limit()  # before the settings are read: the default of MAX_CLIENTS follows it
     settings = _settings()
     configure(settings)
-    uvloop.run(
-        prepare_database(settings)
-    )  # its failure is a sentence here, and would be a traceback in uvicorn
+    # Before uvicorn starts: a failure is one sentence here, and would be a traceback there.
+    uvloop.run(prepare_database(settings))
     sys.exit(serve(settings))
 
 

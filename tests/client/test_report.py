@@ -164,3 +164,10 @@ def test_the_summary_of_a_run_that_received_nothing_is_short() -> None:
         "  clients       0 of 1 reached the stream, 0 reconnects, 1 gave up, 0 away at the end",
         "  failures      unreachable 1",
     ]
+
+
+def test_a_goodbye_without_a_reason_is_counted_as_such() -> None:
+    stats = RunStats()
+    for text in ("{}", '{"reason":null}', "not JSON"):
+        stats.record_event(Event(EventKind.GOODBYE, text), SequenceChecker())
+    assert stats.goodbyes == {"no reason": 3}

@@ -62,7 +62,7 @@ def test_another_path_of_a_ws_url_is_the_cable_endpoint() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://h", "http://", "", "http://h:99999", "http://h:x", "http://a b", "h:0"]
+    "url", ["ftp://h", "http://", "", "http://[", "[::1", "http://h:99999", "http://h:x", "http://a b", "h:0"]
 )
 def test_an_unusable_url_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(BadTarget, match="give one such as http"):

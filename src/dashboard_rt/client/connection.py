@@ -120,8 +120,8 @@ class Event:
 
     @property
     def goodbye_reason(self) -> str:
-        """The reason that a goodbye gives ("None" when it gives none)."""
-        return str(json_object(self.text).get("reason"))
+        """The reason that a goodbye gives, or "no reason"."""
+        return str(json_object(self.text).get("reason") or "no reason")
 
 
 @dataclass(slots=True)

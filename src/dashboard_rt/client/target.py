@@ -80,15 +80,14 @@ def read_target(url: str, stream: str | None = None) -> Target:
 
 
 def _split(url: str) -> SplitResult:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    unusable = BadTarget(f"{url!r} is not a URL of a server: give one such as http://127.0.0.1:3000.")
     try:
-        usable = (
-            parts.scheme in HTTP_SCHEMES and bool(parts.hostname) and parts.port != 0 and url.isprintable()
-        )
-    except ValueError:  # `parts.port` is computed when it is read
-        usable = False
-    if not usable or any(c.isspace() for c in url):
-        raise BadTarget(f"{url!r} is not a URL of a server: give one such as http://127.0.0.1:3000.")
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        known = parts.scheme in HTTP_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match; a port out of range, which is computed when it is read
+        raise unusable from None
+    if not known or not url.isprintable() or any(c.isspace() for c in url):
+        raise unusable
     return parts
 
 

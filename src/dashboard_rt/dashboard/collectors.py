@@ -59,7 +59,7 @@ class Collectors:
         self._now = now
         self._reading = (
             asyncio.Lock()
-        )  # a trigger and a slot may read at once, which SystemMetrics does not allow
+        )  # SystemMetrics is not for two threads; a trigger may come beside a slot
         self._scheduler: AsyncIOScheduler | None = None
         self._running: set[asyncio.Task[None]] = set()
         self.jobs: tuple[Job, ...] = (

@@ -256,9 +256,8 @@ class WebSocketOffer:
     __slots__ = ("_protocol",)
 
     def __init__(self, protocol: ReadyWebSocket) -> None:
-        self._protocol: ref[ReadyWebSocket] | None = ref(
-            protocol
-        )  # weak: the scope holds this object, and the protocol the scope
+        # Weak: the scope holds this object, and the protocol the scope.
+        self._protocol: ref[ReadyWebSocket] | None = ref(protocol)
 
     def take(self, connection: MessageConnection, begin: Callable[[bytes], None]) -> None:
         """Give the socket to `connection`, once `websocket.accept` was sent. Does nothing when it is lost already.
