@@ -67,12 +67,12 @@ class FakeLog(EventLog):
         self.oldest = dict.fromkeys(self.kinds, 1)
 
     def roll_back(self, stream: str, count: int) -> None:
-        """A restored database: the newest ids are given back, and nobody said so."""
+        """Restore an older database: the newest ids are given back, and nobody is told."""
         keep = max(self.oldest[stream] - 1, len(self.texts[stream]) - count)
         del self.texts[stream][keep:], self.created[stream][keep:]
 
     def append(self, stream: str, count: int) -> Notification:  # type: ignore[override]  # shorter for tests
-        """Commit; returns the ring that tells of it."""
+        """Commit, and return the notification of it."""
         first = len(self.texts[stream]) + 1
         texts = [json.dumps({"n": n, "pad": "x" * (n % 50)}) for n in range(first, first + count)]
         self.texts[stream] += texts

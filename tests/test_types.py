@@ -1,4 +1,4 @@
-"""types: positions as clients send them back, and what a ring knows about itself."""
+"""types: positions as clients send them back, and the first id of a notification."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def test_an_epoch_may_hold_dashes() -> None:
     assert Position.parse("a-b-12") == Position("a-b", 12)
 
 
-def test_a_ring_knows_the_id_of_the_first_update_that_rides_along() -> None:
+def test_a_notification_knows_the_id_of_its_first_update() -> None:
     assert Notification("e", "s", 10, ("a", "b", "c")).first_id == 8
     assert Notification("e", "s", 10).first_id == 11

@@ -81,7 +81,11 @@ async def served(folder: Path) -> AsyncIterator[int]:
 
     async with serving(app.state.parts):
         server = await asyncio.get_running_loop().create_server(protocol, sock=listener)
-        app.state.parts.connections.stop()  # no heartbeats in between
+        # Nothing runs beside the walks: no heartbeat, no look at the log, no trim of what an earlier process left.
+        parts = app.state.parts
+        parts.connections.stop()
+        await parts.follower.stop()
+        await until(parts.publisher._trimmer.done)
         yield listener.getsockname()[1]
         server.close()
 

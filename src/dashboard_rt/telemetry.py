@@ -157,7 +157,11 @@ class Telemetry:
         )
 
     def value(self, name: str, **labels: str) -> float:
-        """Look a sample up by attribute name and labels, 0 when it never counted. Walks the registry: for tests."""
+        """Look a sample up by attribute name and labels, 0 when it never counted. Walks the registry: for tests.
+
+        AttributeError when there is no such metric.
+        """
+        getattr(self, name)
         for suffix in ("", "_total", "_count"):
             found = self.registry.get_sample_value(f"{PREFIX}_{name}{suffix}", labels)
             if found is not None:

@@ -119,9 +119,9 @@ async def test_a_publish_is_in_the_log_and_rung_when_it_returns(parts: Parts) ->
     assert receipt == Receipt(Position(epoch, 2), 2)
     assert [update.text for update in await everything(parts.log, "a")] == list(texts(1, 2))
     await parts.publisher.stop()
-    (ring,) = parts.broker.notified
-    assert ring._replace(committed_ms=0) == Notification(epoch, "a", 2, list(texts(1, 2)))
-    assert ring.committed_ms > 1e12
+    (notification,) = parts.broker.notified
+    assert notification._replace(committed_ms=0) == Notification(epoch, "a", 2, list(texts(1, 2)))
+    assert notification.committed_ms > 1e12
     assert parts.counted("ok") == 1
     assert parts.telemetry.value("published_updates") == 2
     assert parts.telemetry.value("publish_seconds") == 1
@@ -150,8 +150,11 @@ async def test_a_group_rings_once_per_stream_with_everything_new(parts: Parts) -
     parts.log.gate.set()
     await asyncio.gather(*tasks)
     await parts.publisher.stop()
-    rung = {(ring.stream, ring.last_id): (ring.first_id, ring.texts) for ring in parts.broker.notified[1:]}
-    assert rung == {("a", 4): (2, list(texts(2, 4, 5))), ("b", 1): (1, list(texts(3)))}
+    notified = {
+        (notification.stream, notification.last_id): (notification.first_id, notification.texts)
+        for notification in parts.broker.notified[1:]
+    }
+    assert notified == {("a", 4): (2, list(texts(2, 4, 5))), ("b", 1): (1, list(texts(3)))}
 
 
 async def test_a_known_key_gets_its_receipt_and_nobody_is_rung(parts: Parts) -> None:
