@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 pytest.register_assert_rewrite(
     "tests.live.server",
@@ -18,6 +19,10 @@ pytest.register_assert_rewrite(
     "tests.live.stock",
 )
 
+
+# The default deadline is 200 ms of wall-clock time, which any generated example misses on a machine that is busy.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and every process of theirs with them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

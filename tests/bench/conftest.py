@@ -1,20 +1,15 @@
-"""What the tests of the bench share: generated examples have no deadline, and looking at the machine takes no time."""
+"""What the tests of the bench share: looking at the machine takes no time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
 from bench import stage
 from bench.measure import doctor, noise
 
 pytest.register_assert_rewrite("tests.bench.load.peer", "tests.bench.serving.programs")
-
-# The default deadline is 200 ms of wall-clock time, which any example misses on a machine that is busy.
-settings.register_profile("bench", deadline=None)
-settings.load_profile("bench")
 
 
 @pytest.fixture(scope="session", autouse=True)
