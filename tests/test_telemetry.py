@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from dashboard_rt.errors import LogUnavailable
-from dashboard_rt.telemetry import Metric, Telemetry
+from dashboard_rt.telemetry import BUCKETS, Distribution, Metric, Telemetry
 from dashboard_rt.types import Verdict
 
 
@@ -39,6 +39,21 @@ def test_rendered_with_zeros_for_what_may_come() -> None:
     opened = {tuple(s.labels.values()) for s in families["dashboard_rt_opened"].samples if "total" in s.name}
     assert opened == {(transport, verdict) for transport in ("sse", "cable") for verdict in Verdict}
     assert "process_resident_memory_bytes" in families
+
+
+def test_a_histogram_shows_what_prometheus_clients_own_would() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    distribution = Distribution("late", "Late.")
+    ours.register(distribution)
+    stock = Histogram("late", "Late.", buckets=BUCKETS, registry=theirs)
+    for seconds in (0.0, 0.0005, 0.0006, 0.3, 5.0, 5.1, 100.0):
+        distribution.observe(seconds)
+        stock.observe(seconds)
+
+    def shown(registry: CollectorRegistry) -> list[str]:
+        return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
+
+    assert shown(ours) == shown(theirs)
 
 
 def test_a_swallowed_error_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,15 +7,22 @@ never per client. Every label whose values are known starts at 0, so that a rate
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from .errors import DashboardError
 from .types import Verdict
@@ -81,6 +88,28 @@ class Metric(Collector):
         family = self._family(self._name, self._description, labels=self._labels)
         for values, number in self._values.items():
             family.add_metric([str(value) for value in values], number.value)
+        yield family
+
+
+class Distribution(Collector):
+    """A histogram of seconds, without labels. For the event loop's thread only, like Metric and for its reason."""
+
+    def __init__(self, name: str, description: str) -> None:
+        self._name = name
+        self._description = description
+        self._counts = [0] * (len(BUCKETS) + 1)  # by bucket; the last one is what lies above all of them
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Give the numbers to the registry: each bucket holds those below it too (Prometheus text format)."""
+        bounds = [*map(floatToGoString, BUCKETS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        family = HistogramMetricFamily(self._name, self._description)
+        family.add_metric([], buckets, self._sum)
         yield family
 
 
@@ -182,8 +211,10 @@ class Telemetry:
         self.registry.register(metric)
         return metric
 
-    def _histogram(self, name: str, description: str) -> Histogram:
-        return Histogram(f"{PREFIX}_{name}", description, buckets=BUCKETS, registry=self.registry)
+    def _histogram(self, name: str, description: str) -> Distribution:
+        distribution = Distribution(f"{PREFIX}_{name}", description)
+        self.registry.register(distribution)
+        return distribution
 
 
 def _deserves_traceback(error: BaseException) -> bool:
