@@ -6,6 +6,7 @@ handover is offered the same object runs over plain ASGI.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -34,6 +35,8 @@ HEADERS = [
     (b"connection", b"close"),
 ]
 Headers = list[tuple[bytes, bytes]]
+# A query that needs no decoding: to parse it as any other would be a twentieth of the cost of a connect.
+PLAIN_QUERY = re.compile(rb"stream=([A-Za-z0-9_.:-]+)")
 
 
 # ---- events
@@ -237,8 +240,8 @@ class SseEndpoint:
         """Return the stream and the text of `last_event_id`, empty when there is none."""
         if not raw:
             return DASHBOARD_STREAM, ""
-        if raw.startswith(b"stream=") and raw[7:].isalnum():
-            return raw[7:].decode("ascii"), ""  # parse_qs would be a twentieth of the cost of a connect
+        if plain := PLAIN_QUERY.fullmatch(raw):
+            return plain[1].decode("ascii"), ""
         try:
             query = parse_qs(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
         except ValueError:
