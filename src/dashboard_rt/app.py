@@ -85,8 +85,14 @@ class Parts(PublishingParts):
         connections = Connections(hub, heartbeats, settings, base.telemetry)
         dashboard = Dashboard(base.db, settings.keep_records)
         collectors = Collectors(base.db, dashboard, base.publisher, base.telemetry, lambda: follower.lag_ms)
-        return cls(**vars(base), follower=follower, hub=hub, connections=connections, dashboard=dashboard,
-                   collectors=collectors)  # fmt: skip
+        return cls(
+            **vars(base),
+            follower=follower,
+            hub=hub,
+            connections=connections,
+            dashboard=dashboard,
+            collectors=collectors,
+        )
 
 
 # ---- starting and stopping

@@ -387,7 +387,7 @@ def test_the_attributes_are_those_of_uvicorns_own_constructor() -> None:
         http.on_message_begin()
         http.on_url(b"/cable?x=1")
         http.headers.append((b"sec-websocket-key", b"k"))
-        ready = ReadyWebSocket(http, Handshake("k", []), b"", False)
+        ready = ReadyWebSocket(http, Handshake((b"/cable", b"x=1"), "k", []), b"", False)
         await asyncio.sleep(0)
         ours = {"key", "early", "head", "_conn", "_queue", "connect_sent"}
         attributes = {*vars(ready), *(name for name in vars(ReadyWebSocket) if name in vars(stock))}

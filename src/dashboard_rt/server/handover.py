@@ -210,12 +210,13 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             self.ignore_input = True
             return
-        if parse_target(self.url) is None:
+        target = parse_target(self.url)
+        if target is None:
             self.send_400_response("Invalid HTTP request received.")
             return
         # The app says in its lifespan state whether it compresses, because uvicorn's own flag is on by default.
         compress = self.config.ws_per_message_deflate and self.app_state.get(COMPRESS, True)
-        handshake = None if compress else read_handshake(self)
+        handshake = None if compress else read_handshake(self, target)
         if handshake is None or self.ws_protocol_class is not WebSocketProtocol:
             # Compression and faulty handshakes are left to uvicorn and websockets.
             super().handle_websocket_upgrade()

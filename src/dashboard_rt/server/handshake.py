@@ -46,14 +46,15 @@ def parse_target(url: bytes) -> tuple[bytes, bytes] | None:
 
 
 class Handshake(NamedTuple):
-    """What is needed of the head of a WebSocket handshake."""
+    """What is needed of the head of a WebSocket handshake. `target` is its path and query."""
 
+    target: tuple[bytes, bytes]
     key: str
     subprotocols: list[str]
 
 
-def read_handshake(http: HttpToolsProtocol) -> Handshake | None:
-    """Return a handshake that RFC 6455 §4.2.1 allows; None for any other."""
+def read_handshake(http: HttpToolsProtocol, target: tuple[bytes, bytes]) -> Handshake | None:
+    """Return a handshake that RFC 6455 §4.2.1 allows; None for any other. `target` is already parsed."""
     fields: dict[bytes, list[bytes]] = {b"key": [], b"version": [], b"protocol": []}
     for name, value in http.headers:
         if name.startswith(b"sec-websocket-") and name[14:] in fields:
@@ -64,7 +65,7 @@ def read_handshake(http: HttpToolsProtocol) -> Handshake | None:
     if not BASE64_OF_16_BYTES.fullmatch(keys[0]):
         return None
     subprotocols = [p.strip() for value in offers for p in value.decode("latin-1").split(",")]
-    return Handshake(keys[0].decode("ascii"), subprotocols)
+    return Handshake(target, keys[0].decode("ascii"), subprotocols)
 
 
 class _DetachedTransport:
@@ -131,8 +132,7 @@ class ReadyWebSocket(WebSocketProtocol):
         self._inherit(http)
         self.key = handshake.key
         self.early: bytearray | None = bytearray(early)  # received before the app reads
-        path, query = parse_target(http.url) or (b"/", b"")
-        scope = self._scope(path, query, http.headers, handshake.subprotocols)
+        scope = self._scope(handshake, http.headers)
         if offers_handover:
             scope["extensions"][HANDOVER_EXTENSION] = WebSocketOffer(self)
         self.scope = scope  # type: ignore[assignment]
@@ -164,9 +164,8 @@ class ReadyWebSocket(WebSocketProtocol):
             self._conn = ServerProtocol(max_size=MAX_MESSAGE, logger=quiet_logger)
         return self._conn
 
-    def _scope(
-        self, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], subprotocols: list[str]
-    ) -> dict[str, Any]:
+    def _scope(self, handshake: Handshake, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+        raw_path, query = handshake.target
         path = raw_path.decode("ascii")
         return {
             "type": "websocket",
@@ -180,7 +179,7 @@ class ReadyWebSocket(WebSocketProtocol):
             "raw_path": self.root_path.encode("ascii") + raw_path,
             "query_string": query,
             "headers": headers,
-            "subprotocols": subprotocols,
+            "subprotocols": handshake.subprotocols,
             "state": self.app_state.copy(),
             "extensions": {"websocket.http.response": {}},
         }
