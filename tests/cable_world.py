@@ -22,7 +22,9 @@ class Client:
 
     def __init__(self, world: World, ext: bool) -> None:
         self.transport = FakeTransport()
-        self.session = CableSession(world.process.connections, world.telemetry, ext=ext, raw=False)
+        self.session = CableSession(
+            world.process.connections, world.process.wires, world.telemetry, ext=ext, raw=False
+        )
         self.transport.client = self.session
         self.session.sink = self.session.socket = self.transport
         self.session.open(b"", None)
@@ -69,6 +71,6 @@ def simulate(work: Callable[[World], Awaitable[None]], **environ: str) -> None:
         runner.run(run())
 
 
-async def settle() -> None:
-    for _ in range(30):
+async def settle(turns: int = 30) -> None:
+    for _ in range(turns):
         await asyncio.sleep(0)

@@ -18,6 +18,7 @@ from dashboard_rt.hub.follower import Follower
 from dashboard_rt.hub.hub import Hub
 from dashboard_rt.settings import Settings
 from dashboard_rt.telemetry import Telemetry
+from dashboard_rt.transports.cable.frames import Wires
 from dashboard_rt.transports.cable.session import CableSession
 from dashboard_rt.transports.sse import IDENTITY, SseConnection, SseRequest
 from dashboard_rt.types import Bounds, Kind, LogState, Notification, Position, Update
@@ -181,6 +182,7 @@ class Process:
         self.hub = Hub(log, self.follower.refresh, settings, self.telemetry)
         heartbeats = {"sse": settings.sse_heartbeat, "cable": settings.cable_ping}
         self.connections = Connections(self.hub, heartbeats, settings, self.telemetry)
+        self.wires = Wires()
 
     async def start(self) -> None:
         """Load the Tails; the follower's own loop stays off, `refresh` is called by the test."""
@@ -210,8 +212,8 @@ class Reader:
     def connected(self) -> bool:
         return self.transport is not None
 
-    def connect(self, process: Process, wire: str, resume: bool) -> None:
-        """Come (back)."""
+    def connect(self, process: Process, wire: str, resume: bool, number: int | None = None) -> None:
+        """Come (back). With a `number`, a cable client has an identifier of its own."""
         self.asked = self.position if resume else None
         self.transport = FakeTransport()
         self.rest, self.told_to_go, self.expected = b"", False, None
@@ -221,11 +223,14 @@ class Reader:
             sse.sink = self.transport
             sse.open(b"", SseRequest(self.stream, self.asked), None)
         else:
-            cable = CableSession(process.connections, process.telemetry, ext=wire == "ext", raw=False)
+            cable = CableSession(
+                process.connections, process.wires, process.telemetry, ext=wire == "ext", raw=False
+            )
             self.client = self.transport.client = cable
             cable.sink = cable.socket = self.transport
             cable.open(b"", None)
-            identifier = json.dumps({"channel": "DashboardUpdatesChannel", "stream": self.stream})
+            own = {} if number is None else {"number": number}
+            identifier = json.dumps({"channel": "DashboardUpdatesChannel", "stream": self.stream, **own})
             command = {"command": "subscribe", "identifier": identifier}
             if self.asked is not None:
                 command["last_event_id"] = str(self.asked)

@@ -51,7 +51,9 @@ class Talker:
         """Come (back); nothing is subscribed yet."""
         self.drop()
         self.log, self.transport, self.rest = log, FakeTransport(), b""
-        self.session = CableSession(process.connections, process.telemetry, ext=True, raw=False)
+        self.session = CableSession(
+            process.connections, process.wires, process.telemetry, ext=True, raw=False
+        )
         self.session.sink = self.session.socket = self.transport
         self.transport.client = self.session
         self.session.open(b"", None)

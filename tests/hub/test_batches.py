@@ -1,4 +1,4 @@
-"""hub/hub: how updates are cut into batches of one write."""
+"""hub/tail: how updates are cut into batches of one write."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard_rt.hub.hub import WRITE_BYTES, batches
 from dashboard_rt.hub.subscription import Wire
+from dashboard_rt.hub.tail import WRITE_BYTES, batches
 from dashboard_rt.transports.cable.frames import CableWire
 from dashboard_rt.transports.sse import CHUNKED, IDENTITY
 from dashboard_rt.types import Update

@@ -164,6 +164,49 @@ def test_heartbeats_skip_a_full_buffer_and_one_whose_last_word_is_said() -> None
     simulate(work)
 
 
+@pytest.mark.parametrize(("wire", "heartbeat"), [("base", b'"type":"ping"'), ("sse", b"event: heartbeat")])
+def test_a_heartbeat_that_is_due_goes_out_ahead_of_the_next_updates(wire: str, heartbeat: bytes) -> None:
+    async def work(room: Room) -> None:
+        slow = room.enter(wire)
+        assert slow.transport is not None
+        for _ in range(4):  # it reads all the time, but never gets to the end
+            room.publish(12)
+            room.publish(12)
+            assert slow.client is not None and slow.client.paused
+            await asyncio.sleep(3.5)
+            slow.transport.read()
+            assert heartbeat in buffer(slow).split(b"}\n")[0]
+            assert buffer(slow).count(b'"pad"') >= 12, "and the next updates behind it"
+
+    simulate(work, SSE_HEARTBEAT="3", CABLE_PING="3")
+
+
+@pytest.mark.parametrize("wire", ["sse", "cable"])
+def test_who_is_refused_counts_until_its_socket_is_closed_but_takes_no_place(wire: str) -> None:
+    async def work(room: Room) -> None:
+        staying = room.enter("sse")
+        transport = FakeTransport()
+        refused: SseConnection | CableSession
+        if wire == "sse":
+            refused = SseConnection(room.connections, IDENTITY)
+        else:
+            refused = CableSession(room.connections, room.process.wires, room.telemetry, ext=True, raw=False)
+            refused.socket = transport
+        transport.client, refused.sink = refused, transport
+        refused.refuse(b"", "full")
+        open_of_its_kind = 2 if wire == "sse" else 1
+        assert (room.connections.count, room.value("connections", transport=wire)) == (2, open_of_its_kind)
+        assert set(room.connections) == {staying.client, refused}
+        staying.drop()
+        assert room.connections.refusal(None) is None, "its place is free"
+        await asyncio.sleep(11)
+        assert transport.aborted
+        refused.lost("error")
+        assert (room.connections.count, room.value("connections", transport=wire)) == (0, 0)
+
+    simulate(work, MAX_CLIENTS="1", SEND_TIMEOUT="10")
+
+
 def test_one_that_breaks_in_its_heartbeat_costs_the_others_nothing() -> None:
     class Broken(FakeTransport):
         def write(self, data: bytes) -> None:

@@ -12,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashboard_rt.hub import hub as hub_module
+from dashboard_rt.hub import tail as tail_module
+from dashboard_rt.hub.subscription import Resume, Subscription
 from dashboard_rt.settings import Settings
+from dashboard_rt.transports.sse import IDENTITY, SseConnection, SseRequest
 from dashboard_rt.types import Kind, Notification, Position
-from tests.simulation import FakeLog, Process, Reader, VirtualLoop
+from tests.simulation import FakeLog, FakeTransport, Process, Reader, VirtualLoop
 from tests.talker import HOW, Talker
 
 KINDS = {"dashboard_updates": Kind.STATE, "events": Kind.LOG}
@@ -243,7 +246,8 @@ def test_nothing_is_lost_doubled_or_disordered_without_being_told(plan: list[tup
             await take_step(world, step)
         await world.finish()
 
-    with patch.object(hub_module, "WRITE_BYTES", 700):  # so that a batch is several writes
+    # so that a batch is several writes, and a delivery several turns of the loop
+    with patch.object(tail_module, "WRITE_BYTES", 700), patch.object(hub_module, "ENCODINGS_PER_TURN", 3):
         simulate(run())
 
 
@@ -356,5 +360,108 @@ def test_a_position_ahead_of_this_process_is_looked_up_before_the_decision() -> 
         reader.read()
         assert reader.verdicts == ["recovered"]
         assert reader.seen == [3, 4]
+
+    simulate(run())
+
+
+def test_a_delivery_in_many_encodings_gives_the_loop_its_turn() -> None:
+    async def run() -> None:
+        log = FakeLog(KINDS)
+        process = Process(log, Settings.read(SMALL))
+        await process.start()
+        readers = [Reader("events", Kind.LOG) for _ in range(35)]
+        for number, reader in enumerate(readers):
+            reader.connect(process, "base", resume=False, number=number)
+            reader.read()
+        process.follower.on_notification(log.append("events", 2))
+
+        def served() -> int:
+            for reader in readers:
+                reader.read()
+            return sum(reader.seen == [1, 2] for reader in readers)
+
+        counts = [served()]
+        while counts[-1] < len(readers):
+            await asyncio.sleep(0)
+            counts.append(served())
+        assert counts == [
+            5,
+            10,
+            15,
+            20,
+            25,
+            30,
+            35,
+        ]  # 10 encodings a turn are 5 readers that get two updates each
+
+    with patch.object(hub_module, "ENCODINGS_PER_TURN", 10):
+        simulate(run())
+
+
+class Faulty(SseConnection):
+    """A connection with a fault in the method that `fault` names."""
+
+    __slots__ = ("fault",)
+    fault: str
+
+    def _fail(self, method: str) -> None:
+        if self.fault == method:
+            raise RuntimeError("a fault of ours")
+
+    def write(self, data: bytes) -> None:
+        self._fail("write")
+        super().write(data)
+
+    def on_verdict(self, subscription: Subscription, resume: Resume) -> None:
+        self._fail("on_verdict")
+        super().on_verdict(subscription, resume)
+
+    def on_fell_behind(self, subscription: Subscription, resume: Resume) -> bool:
+        self._fail("on_fell_behind")
+        return super().on_fell_behind(subscription, resume)
+
+
+@pytest.mark.parametrize(
+    ("fault", "position", "later"),
+    [
+        ("on_verdict", None, "nothing"),  # while its endpoint hands it over
+        ("on_verdict", 3, "nothing"),  # in a task that has asked the log
+        ("write", 19, "nothing"),  # in a task that reads the log
+        ("on_fell_behind", None, "lag"),  # when it has room again
+        ("on_fell_behind", None, "epoch"),
+    ],
+)
+def test_a_client_that_cannot_be_served_is_cut_instead_of_kept_waiting(
+    fault: str, position: int | None, later: str
+) -> None:
+    async def run() -> None:
+        world = await World().start()
+        process, other = world.processes[0], world.readers[3]
+        world.connect(other, 0, "sse", resume=False)
+
+        def publish(count: int) -> None:
+            for _ in range(count):
+                world.publish("events", 1)
+                receive(world, 0, "take")
+                other.read()
+
+        publish(30)
+        faulty, transport = Faulty(process.connections, IDENTITY), FakeTransport()
+        faulty.fault = fault if later != "nothing" or position is None else ""
+        faulty.sink, transport.client = transport, faulty
+        asked = None if position is None else Position(world.log.epoch, position)
+        faulty.begin(faulty.open, b"", SseRequest("events", asked), None)
+        faulty.fault = fault
+        if later == "lag":
+            publish(20)
+            transport.read()
+        elif later == "epoch":
+            world.log.roll_back("events", 1)
+            await process.follower.refresh()
+        await settle()
+        assert transport.aborted
+        assert sum(count.value for count in process.telemetry.swallowed._values.values()) == 1
+        publish(1)
+        assert other.connected and other.position == process.hub.position("events")
 
     simulate(run())

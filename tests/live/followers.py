@@ -60,6 +60,7 @@ class Follower(ABC):
     """One client of one stream. `cursor` is what it would resume from, `start` the position of its last verdict."""
 
     transport: str
+    client: Any  # over a Wire
 
     def __init__(self) -> None:
         self.cursor = Position("?", 0)
@@ -111,9 +112,15 @@ class Follower(ABC):
     def beat(self) -> None:
         """Read the next message, which has to be a heartbeat (SSE) or a ping (cable)."""
 
-    @abstractmethod
     def drop(self) -> None:
         """Reset the connection."""
+        self.client.wire.reset()
+
+    @property
+    def port(self) -> int:
+        """The port of its end of the connection."""
+        port: int = self.client.wire.port
+        return port
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +148,7 @@ class SseFollower(Follower):
     def _first(self) -> None:
         event = self.client.event()
         if event.name == "goodbye":  # full: there is no verdict then
+            self.client.wire.close()
             raise self._ending(event.json())
         assert event.name == "verdict", event
         self._verdict(event.json(), event.id)
@@ -197,9 +205,6 @@ class SseFollower(Follower):
             assert event.name == "heartbeat", event
             self._control(event.name, event.json(), event.id)
 
-    def drop(self) -> None:
-        self.client.wire.reset()
-
 
 class CableFollower(Follower):
     """A cable client that resumes as our own does: on v1 it counts updates, on ext each frame has its position."""
@@ -225,6 +230,9 @@ class CableFollower(Follower):
 
     def _refused(self, message: dict[str, Any]) -> None:
         if message.get("type") == "disconnect":
+            end = self.client.closed()
+            assert end.code == (1001 if message["reason"] == "server_restart" else 1000), end
+            self.client.echo(end)
             raise Goodbye(message["reason"], message.get("retry_in"))
 
     def next(self) -> Any:
@@ -247,18 +255,12 @@ class CableFollower(Follower):
             while True:
                 self.next()
         except Goodbye as goodbye:
-            end = self.client.closed()
-            assert end.code == (1001 if goodbye.reason == "server_restart" else 1000), end
-            self.client.echo(end)
             return goodbye
 
     def beat(self) -> None:
         message = json.loads(self.client.text())
         assert message["type"] == "ping", message
         self.beats += 1
-
-    def drop(self) -> None:
-        self.client.wire.reset()
 
 
 class V1Follower(CableFollower):

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+
 from tests.live.sse import SseClient
 from tests.live.wire import Address, Headers, Response, ask, until
 
@@ -267,6 +269,11 @@ class Server:
 
     def connections(self, transport: str) -> float:
         return self.metric("connections", transport=transport.partition("-")[0])
+
+    def peers(self) -> set[int]:
+        """The ports of the clients whose sockets this process holds."""
+        sockets = psutil.Process(self.pid).net_connections("tcp")
+        return {each.raddr.port for each in sockets if each.raddr}
 
 
 def _ends(name: str, suffix: str) -> bool:

@@ -94,6 +94,7 @@ def test_a_stuck_reader_is_aborted(transport: str, servers: Servers, handover: s
             publish_large(server, log, n, 1)
             assert other.numbers(1) == [n]  # at once, so that this one never lags
         until(lambda: server.connections(transport) == 1, "the stuck one is gone")
+        assert stuck.port not in server.peers(), "what is no longer counted has no socket either"
         assert server.metric("aborted_total", transport=name) == before + 1
         with pytest.raises(ENDINGS):
             stuck.numbers(40)

@@ -78,9 +78,6 @@ class NdjsonFollower(Follower):
     def beat(self) -> None:
         assert self._line() == {"heartbeat": str(self.cursor)}
 
-    def drop(self) -> None:
-        self.client.wire.reset()
-
 
 KINDS[NdjsonFollower.transport] = NdjsonFollower
 

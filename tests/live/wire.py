@@ -88,6 +88,7 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.port: int = sock.getsockname()[1]
         self.buffer = bytearray()
         self.open.append(self)
 

@@ -99,7 +99,9 @@ class World:
         return client, asyncio.ensure_future(serve())
 
     def cable(self) -> tuple[CableSession, asyncio.Task[None]]:
-        session = CableSession(self.process.connections, self.process.telemetry, ext=True, raw=False)
+        session = CableSession(
+            self.process.connections, self.process.wires, self.process.telemetry, ext=True, raw=False
+        )
 
         async def serve() -> None:
             try:

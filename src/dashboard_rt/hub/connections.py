@@ -71,7 +71,8 @@ class Connections:
     ) -> None:
         self.hub = hub
         self.clock = clock
-        self.count = 0
+        self.count = 0  # of all open sockets
+        self._refused: set[Subscriber] = set()  # told to go; until they do their sockets are open
         self.draining = False
         self.heartbeat_cache: dict[Hashable, bytes] = {}
         self._settings = settings
@@ -103,7 +104,7 @@ class Connections:
         return tuple(self._wheels)
 
     def __iter__(self) -> Iterator[Subscriber]:
-        return chain.from_iterable(self._wheels.values())
+        return chain(chain.from_iterable(self._wheels.values()), self._refused)
 
     # ---- admission
 
@@ -112,7 +113,8 @@ class Connections:
         if self.draining:
             return "server_restart"
         most = self._settings.max_clients_per_address
-        if self.count >= self._settings.max_clients or (
+        admitted = self.count - len(self._refused)
+        if admitted >= self._settings.max_clients or (
             most is not None and address is not None and self._addresses[address] >= most
         ):
             return "full"
@@ -120,13 +122,21 @@ class Connections:
 
     def add(self, connection: Subscriber, address: str | None) -> None:
         """Count a connection in and give it its place among the heartbeats."""
-        self.count += 1
-        self._empty.clear()
+        self._count_in(connection)
         connection.slot = self._wheels[connection.transport].add(connection)
-        self._open[connection.transport].inc()
         if self._settings.max_clients_per_address is not None and address is not None:
             self._address_of[connection] = address
             self._addresses[address] += 1
+
+    def add_refused(self, connection: Subscriber) -> None:
+        """Count a connection in that is told to go at once. It gets no heartbeats and takes no client's place."""
+        self._count_in(connection)
+        self._refused.add(connection)
+
+    def _count_in(self, connection: Subscriber) -> None:
+        self.count += 1
+        self._empty.clear()
+        self._open[connection.transport].inc()
 
     def remove(self, connection: Subscriber, reason: str) -> None:
         """Count a connection out and let go of everything it held. `reason` is a label of the counter."""
@@ -134,10 +144,13 @@ class Connections:
             self.hub.unsubscribe(subscription)
         self.hub.forget(connection)
         self._closing.pop(connection, None)
-        if connection.slot < 0:
+        if connection in self._refused:
+            self._refused.remove(connection)
+        elif connection.slot >= 0:
+            self._wheels[connection.transport].remove(connection, connection.slot)
+            connection.slot = -1
+        else:
             return
-        self._wheels[connection.transport].remove(connection, connection.slot)
-        connection.slot = -1
         self.count -= 1
         self._open[connection.transport].dec()
         self._telemetry.closed.labels(connection.transport, reason).inc()
@@ -171,18 +184,11 @@ class Connections:
         self.heartbeat_cache.clear()
         for wheel in self._wheels.values() if self.count else ():
             for connection in wheel.turn():
-                self._attempt("connections.heartbeat", connection, connection.send_heartbeat)
+                self.hub.attempt("connections.heartbeat", connection, connection.send_heartbeat)
         now = asyncio.get_running_loop().time()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(now)
-
-    def _attempt(self, where: str, connection: Subscriber, send: Callable[[], None]) -> None:
-        try:
-            send()
-        except Exception as error:  # noqa: BLE001  one broken connection must not cost the others theirs
-            self._telemetry.swallow(where, error)
-            connection.sink.abort()
 
     def _sweep(self, now: float) -> None:
         """Cut those whose buffer has not shrunk for SEND_TIMEOUT. A slow reader that still reads may stay."""
@@ -225,5 +231,5 @@ class Connections:
         for start in range(0, len(connections), batch):
             for connection in connections[start : start + batch]:
                 goodbye = partial(connection.goodbye, "server_restart", self.retry_ms())
-                self._attempt("connections.goodbye", connection, goodbye)
+                self.hub.attempt("connections.goodbye", connection, goodbye)
             await asyncio.sleep(0.01)

@@ -10,7 +10,9 @@ Knows no transport. Where a client starts is decided in resume.py, and new updat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import ParamSpec
 
 from ..eventlog.log import EventLog
 from ..settings import Settings
@@ -20,6 +22,7 @@ from .resume import Resumer, start_anew
 from .subscription import (
     ENDED,
     EPOCH_ENDED,
+    ChunkCache,
     Group,
     Resume,
     Sink,
@@ -28,12 +31,16 @@ from .subscription import (
     Topic,
     Wire,
 )
+from .tail import batches
 from .tasks import BackgroundTasks
 
 LOG_READERS = 4  # replays from the log at one time: the rest wait, live delivery never does
 PAGE = 200  # updates that one read of the log brings
-WRITE_BYTES = 65536  # one write carries at most this much, or one update
-ENCODED_CHUNKS = 64  # kept per stream for lagging readers that follow each other
+# Encodings of one delivery before the loop gets its turn. Cable clients choose identifiers of their own: encoded for
+# all at once, thousands of them would stall everybody.
+ENCODINGS_PER_TURN = 1000
+
+P = ParamSpec("P")
 
 
 class Hub:
@@ -56,6 +63,10 @@ class Hub:
         self._resumer = Resumer(log, refresh, self._max_replay, telemetry)
         self._tasks = BackgroundTasks(telemetry, "hub.task")
         self._readers = asyncio.Semaphore(LOG_READERS)
+        self._chunks = ChunkCache()
+        self._deferred: deque[Subscription] = (
+            deque()
+        )  # current until more was delivered than fits into a turn
         self._counters: dict[str, tuple[Value, Value]] = {}  # by transport: deliveries, bytes sent
         self._delivering = False
         self._stalled_meanwhile: list[Subscriber] = []
@@ -86,11 +97,39 @@ class Hub:
     def deliver(self, topic: Topic, updates: Sequence[Update]) -> None:
         """Take updates that follow the topic's head, and write them to everybody who is current."""
         topic.tail.extend(updates)
-        for group in list(topic.groups.values()):
+        for place, group in enumerate(list(topic.groups.values())):
+            if place * len(updates) < ENCODINGS_PER_TURN or len(group.members) > 1:
+                self._deliver_to_group(group, updates, topic.epoch)
+            else:
+                for reader in list(group.members):
+                    self._defer(reader)
+
+    def _deliver_to_group(self, group: Group, updates: Sequence[Update], epoch: str) -> None:
+        try:
             for batch in batches(updates, group.wire.overhead):
-                self._write_to_group(group, group.wire.encode(batch, topic.epoch), len(batch))
+                self._write_to_group(group, group.wire.encode(batch, epoch), len(batch))
                 group.sent = batch[-1].id
                 self._detach_stalled()
+        except Exception as error:  # noqa: BLE001  one broken wire must not cost the others their updates
+            self._telemetry.swallow("hub.deliver", error)
+            for sink in list(group.members.values()):
+                sink.abort()
+
+    def _defer(self, reader: Subscription) -> None:
+        """Have a reader that was current read on in a later turn of the loop, like one that lags."""
+        self._detach(reader, reader.sent)
+        if not self._deferred:
+            asyncio.get_running_loop().call_soon(self._advance_deferred)
+        self._deferred.append(reader)
+
+    def _advance_deferred(self) -> None:
+        left = ENCODINGS_PER_TURN
+        while self._deferred and left > 0:
+            reader = self._deferred.popleft()
+            left -= max(1, min(reader.topic.tail.head - reader.cursor, ENCODINGS_PER_TURN))
+            self.attempt("hub.advance", reader.connection, self._advance, reader)
+        if self._deferred:
+            asyncio.get_running_loop().call_soon(self._advance_deferred)
 
     def _write_to_group(self, group: Group, chunk: bytes, count: int) -> None:
         failed: list[Sink] = []
@@ -123,7 +162,7 @@ class Hub:
             self._detach(reader, reader.sent)
         topic.tail.reset(head)
         for reader in readers:
-            self._advance(reader)
+            self.attempt("hub.skip", reader.connection, self._advance, reader)
 
     def renew(self, epoch: str, topics: Iterable[Topic]) -> None:
         """Go on in another epoch. Positions of the old one mean nothing, so every reader is told `gap`."""
@@ -137,9 +176,8 @@ class Hub:
         for new in topics:
             topic = self.topics.setdefault(new.name, new)
             topic.epoch, topic.tail, topic.oldest_id = new.epoch, new.tail, new.oldest_id
-            topic.encoded.clear()
         for reader in readers:
-            self._advance(reader)
+            self.attempt("hub.renew", reader.connection, self._advance, reader)
 
     # ---- from connections
 
@@ -183,7 +221,20 @@ class Hub:
         self.forget(connection)
         for subscription in list(connection.subscriptions()):
             if subscription.group is None and subscription.cursor >= 0:
-                self._advance(subscription)
+                self.attempt("hub.unstall", connection, self._advance, subscription)
+
+    def attempt(
+        self, where: str, connection: Subscriber, work: Callable[P, None], *args: P.args, **more: P.kwargs
+    ) -> None:
+        """Do something for one connection. If it fails, that is counted at `where` and the connection is cut.
+
+        Its client comes back and resumes, instead of waiting for what never comes; and the others get theirs.
+        """
+        try:
+            work(*args, **more)
+        except Exception as error:  # noqa: BLE001
+            self._telemetry.swallow(where, error)
+            connection.sink.abort()
 
     def forget(self, connection: Subscriber) -> None:
         """Stop waiting for the buffer of a connection that is gone or about to be."""
@@ -202,6 +253,9 @@ class Hub:
     # ---- cursors
 
     def _place(self, subscription: Subscription, resume: Resume) -> None:
+        self.attempt("hub.place", subscription.connection, self._place_at, subscription, resume)
+
+    def _place_at(self, subscription: Subscription, resume: Resume) -> None:
         if subscription.cursor == ENDED:
             return  # it was unsubscribed while the log was asked
         self._detach(subscription, resume.cursor)
@@ -214,7 +268,8 @@ class Hub:
 
     def _answer_history(self, subscription: Subscription, resume: Resume) -> None:
         if subscription.confirmed:
-            subscription.connection.on_history(subscription, resume)
+            connection = subscription.connection
+            self.attempt("hub.history", connection, connection.on_history, subscription, resume)
 
     def _detach(self, subscription: Subscription, cursor: int) -> None:
         """Take a subscription out of the live set and give it a cursor of its own."""
@@ -261,21 +316,12 @@ class Hub:
 
     def _write(self, subscription: Subscription, updates: Sequence[Update]) -> None:
         for batch in batches(updates, subscription.wire.overhead):
-            chunk = self._encode(subscription.topic, subscription.wire, batch)
+            chunk = self._chunks.encode(subscription.wire, batch, subscription.topic.epoch)
             subscription.cursor = batch[-1].id
             self._count(subscription.wire, len(batch), len(chunk))
             subscription.connection.write(chunk)
             if subscription.connection.paused:
                 return
-
-    def _encode(self, topic: Topic, wire: Wire, batch: Sequence[Update]) -> bytes:
-        key = (wire, batch[0].id, batch[-1].id)
-        chunk = topic.encoded.get(key)
-        if chunk is None:
-            if len(topic.encoded) >= ENCODED_CHUNKS:
-                del topic.encoded[next(iter(topic.encoded))]
-            chunk = topic.encoded[key] = wire.encode(batch, topic.epoch)
-        return chunk
 
     def _fell_behind(self, subscription: Subscription) -> bool:
         topic = subscription.topic
@@ -307,8 +353,12 @@ class Hub:
             await asyncio.sleep(self._poll_seconds)
         subscription.reading = False
         moved = subscription.cursor != cursor or topic.epoch != epoch
-        if updates is not None and not moved:
-            self._take_page(subscription, updates)
+        page = None if moved else updates
+        self.attempt("hub.replay", subscription.connection, self._go_on, subscription, page)
+
+    def _go_on(self, subscription: Subscription, page: Sequence[Update] | None) -> None:
+        if page is not None:
+            self._take_page(subscription, page)
         self._advance(subscription)
 
     def _take_page(self, subscription: Subscription, updates: Sequence[Update]) -> None:
@@ -318,22 +368,3 @@ class Hub:
         elif not subscription.connection.paused:
             # Not beyond the head, which the log may be ahead of: nobody is current there yet.
             self._write(subscription, updates[: topic.tail.head - subscription.cursor])
-
-
-def batches(updates: Sequence[Update], overhead: int) -> Iterator[Sequence[Update]]:
-    """Cut updates so that each batch encodes to at most WRITE_BYTES, or is one update.
-
-    `overhead` is what the wire needs around each text, in bytes.
-    """
-    if len(updates) == 1:
-        yield updates
-        return
-    start, size = 0, 0
-    for index, (_, _, text) in enumerate(updates):
-        cost = overhead + (len(text) if text.isascii() else len(text.encode()))
-        if size + cost > WRITE_BYTES and index > start:
-            yield updates[start:index]
-            start, size = index, 0
-        size += cost
-    if start < len(updates):
-        yield updates[start:]

@@ -6,6 +6,7 @@ client may know more. It moves no subscription: that is for the Hub.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from ..eventlog.log import EventLog
@@ -15,6 +16,10 @@ from .subscription import Resume, StreamRange, Subscriber, Subscription, Topic
 from .tasks import BackgroundTasks
 
 MAX_QUESTIONS = 64  # of one connection that may wait for the log; further ones are answered from memory
+MAX_LOOKUPS = (
+    64  # of a time in the log, for all connections together: any client may ask, and each is a query
+)
+LOOKUPS_AT_ONCE = 2  # more would stand in the way of the reads that live delivery needs
 
 
 def decide(position: Position | None, held: StreamRange, max_replay: int) -> Resume:
@@ -48,6 +53,8 @@ class Resumer:
         self._telemetry = telemetry
         self._tasks = BackgroundTasks(telemetry, "resume.task")
         self._questions: dict[Subscriber, int] = {}  # that wait for the log
+        self._lookups: dict[tuple[str, str, int], asyncio.Task[int | None]] = {}  # by stream, epoch and time
+        self._turn = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
     def after(self, subscription: Subscription, position: Position | None, then: Then) -> None:
         """Resume behind a position. Calls `then` at once where memory has the answer."""
@@ -63,9 +70,13 @@ class Resumer:
 
     def since(self, subscription: Subscription, since: int, then: Then) -> None:
         """Resume at a time (Unix seconds, inclusive): `recovered`, or as if no time had been given."""
-        if self._may_ask(subscription.connection):
-            self._ask(subscription, self._find_time(subscription.topic, since), then)
+        lookup = self._lookup(subscription.topic, since) if self._may_ask(subscription.connection) else None
+        if lookup is not None:
+            self._ask(
+                subscription, self._decide_at(subscription.topic, subscription.topic.epoch, lookup), then
+            )
         else:
+            self._telemetry.rejected.labels(subscription.connection.transport, "history").inc()
             then(subscription, self._decide(subscription.topic, None))
 
     def _decide(self, topic: Topic, position: Position | None) -> Resume:
@@ -100,19 +111,33 @@ class Resumer:
         except Exception as error:  # noqa: BLE001  a client waits for its verdict: decide on what is known
             self._telemetry.swallow("resume.look", error)
 
-    async def _find_time(self, topic: Topic, since: int) -> Resume:
-        epoch = topic.epoch
+    # ---- a time in the log
+
+    def _lookup(self, topic: Topic, since: int) -> asyncio.Task[int | None] | None:
+        """Return the search for a time, shared by all who ask the same; None when too many are under way."""
+        key = topic.name, topic.epoch, since
+        lookup = self._lookups.get(key)
+        if lookup is None and len(self._lookups) < MAX_LOOKUPS:
+            lookup = self._lookups[key] = asyncio.get_running_loop().create_task(self._find(topic, since))
+            lookup.add_done_callback(lambda _: self._lookups.pop(key))
+        return lookup
+
+    async def _find(self, topic: Topic, since: int) -> int | None:
+        """Return the cursor before the first update of a time; None when that cannot be served."""
         self._telemetry.log_reads.labels("since").inc()
         try:
-            cursor = await self._log.since(topic.name, since * 1000, self._max_replay)
+            async with self._turn:
+                cursor = await self._log.since(topic.name, since * 1000, self._max_replay)
         except Exception as error:  # noqa: BLE001  as above
             self._telemetry.swallow("resume.since", error)
-            cursor = None
+            return None
         if cursor is not None and cursor > topic.tail.head:
             await self._look()
-        if (
-            cursor is not None and epoch == topic.epoch
-        ):  # otherwise the answer is about an epoch that has ended
+        return cursor
+
+    async def _decide_at(self, topic: Topic, epoch: str, lookup: asyncio.Task[int | None]) -> Resume:
+        cursor = await lookup
+        if cursor is not None and epoch == topic.epoch:  # otherwise it is about an epoch that has ended
             resume = self._decide(topic, Position(epoch, cursor))
             if resume.verdict is Verdict.RECOVERED:
                 return resume

@@ -16,6 +16,9 @@ WAITING = -1  # the verdict is not known yet
 ENDED = -2  # the subscription is over
 EPOCH_ENDED = 1 << 62  # the reader's epoch has ended: ahead of any head, so it has to jump
 
+CACHE_BYTES = 4 << 20  # of one process; readers that share chunks are close to each other
+ENTRY_BYTES = 512  # what one entry costs beside its chunk
+
 
 class StreamRange(NamedTuple):
     """What exists of a stream: the ids `oldest_id..head` of this epoch."""
@@ -124,6 +127,36 @@ class Group:
         self.members: dict[Subscription, Sink] = {}  # with the sink, so that a write touches no other object
 
 
+class ChunkKey(NamedTuple):
+    """What makes two chunks the same: ids and epoch of a stream's updates, and the wire."""
+
+    wire: Wire
+    stream: str
+    epoch: str
+    first_id: int
+    last_id: int
+
+
+class ChunkCache:
+    """The chunks encoded last, of all streams together, bounded in bytes: lagging readers follow each other."""
+
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._chunks: dict[ChunkKey, bytes] = {}
+        self.size = 0  # bytes
+
+    def encode(self, wire: Wire, batch: Sequence[Update], epoch: str) -> bytes:
+        """Return the encoded batch, from the cache where another reader was sent the same."""
+        key = ChunkKey(wire, batch[0].stream, epoch, batch[0].id, batch[-1].id)
+        chunk = self._chunks.get(key)
+        if chunk is None:
+            chunk = self._chunks[key] = wire.encode(batch, epoch)
+            self.size += len(chunk) + ENTRY_BYTES
+            while self.size > self._max_bytes:
+                self.size -= len(self._chunks.pop(next(iter(self._chunks)))) + ENTRY_BYTES
+        return chunk
+
+
 class Topic:
     """One stream in this process: its Tail, what the log holds of it, who reads it."""
 
@@ -135,7 +168,6 @@ class Topic:
         self.tail = tail
         self.groups: dict[Wire, Group] = {}
         self.lagging: set[Subscription] = set()
-        self.encoded: dict[tuple[Wire, int, int], bytes] = {}  # chunks that lagging readers share
 
     def range(self) -> StreamRange:
         """Return what a client's position is compared with."""

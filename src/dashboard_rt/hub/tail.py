@@ -1,12 +1,16 @@
-"""Tail: the newest contiguous part of one stream's log, in memory. Pure; knows no clients and no database."""
+"""Tail: the newest contiguous part of one stream's log, in memory, and how updates are cut into writes.
+
+Pure; knows no clients and no database.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..types import Update
 
 ALIGN = 64  # ids: readers that lag differently soon cut at the same ids, so that they can share encoded bytes
+WRITE_BYTES = 65536  # one write carries at most this much, or one update
 
 
 class Tail:
@@ -77,3 +81,22 @@ class Tail:
         if self._start > len(self._updates) // 2:
             del self._updates[: self._start]
             self._start = 0
+
+
+def batches(updates: Sequence[Update], overhead: int) -> Iterator[Sequence[Update]]:
+    """Cut updates so that each batch encodes to at most WRITE_BYTES, or is one update.
+
+    `overhead` is what the wire needs around each text, in bytes.
+    """
+    if len(updates) == 1:
+        yield updates
+        return
+    start, size = 0, 0
+    for index, (_, _, text) in enumerate(updates):
+        cost = overhead + (len(text) if text.isascii() else len(text.encode()))
+        if size + cost > WRITE_BYTES and index > start:
+            yield updates[start:index]
+            start, size = index, 0
+        size += cost
+    if start < len(updates):
+        yield updates[start:]

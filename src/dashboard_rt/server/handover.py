@@ -81,6 +81,12 @@ class HttpOffer:
             connection.pause_writing()
         begin(head)
 
+    def abort(self) -> None:
+        """Cut the socket of a response over plain ASGI, whose peer takes nothing."""
+        protocol = self._protocol()
+        if protocol is not None:
+            protocol.transport.abort()
+
 
 def _head(cycle: RequestResponseCycle, headers: list[tuple[bytes, bytes]]) -> bytes:
     if cycle.access_log:

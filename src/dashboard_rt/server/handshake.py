@@ -284,3 +284,9 @@ class WebSocketOffer:
         begin(head)
         if early:
             socket.data_received(early)
+
+    def abort(self) -> None:
+        """Cut the socket of a WebSocket over plain ASGI, whose peer takes nothing."""
+        protocol = self._protocol() if self._protocol is not None else None
+        if protocol is not None:
+            protocol.transport.abort()

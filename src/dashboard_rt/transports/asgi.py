@@ -23,9 +23,16 @@ GONE_SECONDS = 1.0  # for a server to tell that the peer has gone, once sending 
 class Outbox:
     """A Sink over an async send function. Bounded because its writers stop when told that it is full."""
 
-    def __init__(self, connection: Connection, send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        send: Callable[[bytes], Awaitable[None]],
+        abort: Callable[[], None] | None = None,
+    ) -> None:
+        """`abort` cuts the socket, where the server has a way to."""
         self._connection = connection
         self._send = send
+        self._abort = abort
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._wake = asyncio.Event()
@@ -60,6 +67,10 @@ class Outbox:
         self.ending = True
         if self._runner is not None:
             self._runner.cancel()
+        if (
+            self._abort is not None
+        ):  # otherwise the server waits for a stuck peer to take what it has buffered
+            self._abort()
 
     async def room(self) -> None:
         """Return when the client may be read from again."""
@@ -120,11 +131,15 @@ def _failed(task: asyncio.Future[None]) -> BaseException | None:
 
 
 async def run_stream(
-    connection: Connection, receive: Receive, send: Send, begin: Callable[[bytes], None]
+    connection: Connection,
+    receive: Receive,
+    send: Send,
+    begin: Callable[[bytes], None],
+    abort: Callable[[], None] | None = None,
 ) -> None:
     """Stream one HTTP response whose head was sent; returns when it has ended.
 
-    Calls `begin` once the sink is in place, with no head to write.
+    Calls `begin` once the sink is in place, with no head to write. `abort` cuts the socket, where the server can.
     """
 
     async def body(data: bytes) -> None:
@@ -137,7 +152,7 @@ async def run_stream(
     async def end() -> None:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    connection.sink = outbox = Outbox(connection, body)
+    connection.sink = outbox = Outbox(connection, body, abort)
     begin(b"")
     await outbox.run(until_gone(), end)
 
@@ -158,11 +173,15 @@ class AsgiWebSocket:
 
 
 async def run_websocket(
-    connection: MessageConnection, receive: Receive, send: Send, begin: Callable[[bytes], None]
+    connection: MessageConnection,
+    receive: Receive,
+    send: Send,
+    begin: Callable[[bytes], None],
+    abort: Callable[[], None] | None = None,
 ) -> None:
     """Serve one accepted WebSocket; returns when it has ended.
 
-    One line that the connection writes is one text message. Calls `begin` like `run_stream`.
+    One line that the connection writes is one text message. `begin` and `abort` as for `run_stream`.
     """
 
     async def lines(data: bytes) -> None:
@@ -183,7 +202,7 @@ async def run_websocket(
     async def end() -> None:
         await send({"type": "websocket.close", "code": socket.code})
 
-    connection.sink = outbox = Outbox(connection, lines)
+    connection.sink = outbox = Outbox(connection, lines, abort)
     connection.socket = socket = AsgiWebSocket(connection, outbox)
     begin(b"")
     await outbox.run(listen(), end)

@@ -86,7 +86,7 @@ NO_SINK = _NoSink()
 class Connection(ABC):
     """One client. It is the asyncio protocol of its transport after a handover, hence the names of its callbacks."""
 
-    __slots__ = ("_corked", "connections", "paused", "sink", "slot")
+    __slots__ = ("_corked", "_heartbeat_due", "connections", "paused", "sink", "slot")
     transport: ClassVar[str]
 
     def __init__(self, connections: Connections) -> None:
@@ -95,6 +95,14 @@ class Connection(ABC):
         self.paused = False
         self.slot = -1
         self._corked: bytes | None = None
+        self._heartbeat_due = False  # one came due while the buffer was full
+
+    def begin(self, work: Callable[..., None], *args: Any) -> None:
+        """Run the first step of a connection that has just got its sink, by whoever gave it that.
+
+        If it fails the connection is cut: the client would keep waiting for updates, and be sent heartbeats.
+        """
+        self.connections.hub.attempt(f"{self.transport}.begin", self, work, *args)
 
     def write(self, data: bytes) -> None:
         """Write to the sink, or gather while corked."""
@@ -125,10 +133,13 @@ class Connection(ABC):
         """Go on writing: the buffer is below its low-water mark (asyncio.BaseProtocol)."""
         if self.paused:
             self.paused = False
+            if self._heartbeat_due:  # ahead of what comes next: that may fill the buffer again at once
+                self.send_heartbeat()
             self.connections.hub.unstall(self)
 
     def send_heartbeat(self) -> None:
-        """Write a heartbeat, unless the buffer is full: then it would only wait behind updates."""
+        """Write a heartbeat. While the buffer is full it would only wait behind updates: then it stays due."""
+        self._heartbeat_due = self.paused
         if self.paused or self.closing:
             return
         if data := self.heartbeat():

@@ -147,6 +147,7 @@ class SseConnection(Connection):
 
     def refuse(self, head: bytes, reason: str) -> None:
         """Refuse with a goodbye in a 200: any other status would end an EventSource for good."""
+        self.connections.add_refused(self)
         self.sink.write(head)
         self.goodbye(reason, self.connections.retry_ms())
 
@@ -256,16 +257,17 @@ class SseEndpoint:
     async def _stream(
         self, request: SseRequest, headers: Headers, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        offer = handover_offer(scope) if self._settings.handover else None
-        chunked = offer is not None and scope["http_version"] == "1.1"
+        offer = handover_offer(scope)
+        taken = offer is not None and self._settings.handover
+        chunked = taken and scope["http_version"] == "1.1"
         connection = SseConnection(self._connections, CHUNKED if chunked else IDENTITY)
-        begin = partial(self._begin, connection, request, client_address(scope))
-        if offer is not None:
+        begin = partial(connection.begin, self._begin, connection, request, client_address(scope))
+        if taken:
             offer.take(connection, headers, begin)
             return
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
-            await run_stream(connection, receive, send, begin)
+            await run_stream(connection, receive, send, begin, offer and offer.abort)
         finally:
             connection.lost("lost")
 

@@ -64,7 +64,7 @@ def test_commands() -> None:
 @pytest.mark.parametrize(
     ("identifier", "stream"),
     [
-        (CHANNEL, "default"),
+        (CHANNEL, "dashboard_updates"),
         ('{"channel":"DashboardUpdatesChannel","stream":"events"}', "events"),
         ('{"stream":"events","channel":"DashboardUpdatesChannel","room":7}', "events"),
         ('{"channel":"$pubsub","stream_name":"events"}', "events"),
@@ -80,15 +80,15 @@ def test_commands() -> None:
     ],
 )
 def test_the_stream_that_an_identifier_names(identifier: str, stream: str | None) -> None:
-    assert stream_of(identifier, "default") == stream
+    assert stream_of(identifier) == stream
 
 
 def test_identifiers_are_bounded_in_bytes() -> None:
     room = MAX_IDENTIFIER_BYTES - len('{"channel":"DashboardUpdatesChannel","x":""}')
     longest = '{"channel":"DashboardUpdatesChannel","x":"%s"}'
-    assert stream_of(longest % ("x" * room), "d") == "d"
-    assert stream_of(longest % ("x" * (room + 1)), "d") is None
-    assert stream_of(longest % ("é" * (room // 2 + 1)), "d") is None
+    assert stream_of(longest % ("x" * room)) == "dashboard_updates"
+    assert stream_of(longest % ("x" * (room + 1))) is None
+    assert stream_of(longest % ("é" * (room // 2 + 1))) is None
 
 
 @pytest.mark.parametrize(

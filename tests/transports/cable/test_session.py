@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from dashboard_rt.hub.resume import MAX_LOOKUPS
+from dashboard_rt.transports.cable import session as session_module
 from dashboard_rt.transports.cable.session import MAX_SUBSCRIPTIONS
 from tests.cable_world import LOG, STATE, STREAM, World, settle, simulate
 from tests.simulation import FakeTransport
@@ -146,6 +149,35 @@ def test_a_33rd_subscription_is_rejected() -> None:
         assert kinds(client.say("subscribe", identifiers[-1])) == ["confirm_subscription"]
 
     simulate(work)
+
+
+def own(number: int) -> str:
+    return json.dumps({"channel": "DashboardUpdatesChannel", "number": number})
+
+
+def test_identifiers_of_their_own_are_bounded_for_all_clients_together() -> None:
+    async def work(world: World) -> None:
+        greedy, modest = world.connect(), world.connect()
+        room = 2 + 3  # one for each client, and what is extra
+        answers = [greedy.say("subscribe", own(number))[0]["type"] for number in range(8)]
+        assert answers == ["confirm_subscription"] * room + ["reject_subscription"] * (8 - room)
+        assert world.telemetry.value("rejected", transport="cable", reason="too_many_identifiers") == 3
+        assert kinds(modest.say("subscribe", own(99))) == ["reject_subscription"]
+        # what costs no encoding, and what only names a stream, is never refused for it
+        assert kinds(modest.say("subscribe", own(1))) == ["confirm_subscription"]
+        plain = [STATE, LOG, '{"stream":"events","channel":"DashboardUpdatesChannel"}']
+        assert [kinds(modest.say("subscribe", each)) for each in plain] == [["confirm_subscription"]] * 3
+        greedy.say("unsubscribe", own(2))
+        greedy.session.lost("lost")
+        assert len(world.process.wires) == 4
+        assert kinds(modest.say("subscribe", own(99))) == ["reject_subscription"]
+        modest.say("unsubscribe", LOG)
+        assert kinds(modest.say("subscribe", own(99))) == ["confirm_subscription"]
+        modest.session.lost("lost")
+        assert len(world.process.wires) == 0
+
+    with patch.object(session_module, "EXTRA_IDENTIFIERS", 3):
+        simulate(work)
 
 
 # ---- the other commands
@@ -373,6 +405,28 @@ def test_a_flood_of_questions_to_the_log_is_answered_from_memory() -> None:
         await settle()
         assert world.telemetry.value("log_reads", why="since") <= 64
         assert not world.process.hub._resumer._questions
+
+    simulate(work)
+
+
+def test_equal_questions_to_the_log_are_answered_once_and_others_are_bounded_for_all_clients() -> None:
+    async def work(world: World) -> None:
+        world.publish("events", 2)
+        clients = [world.connect() for _ in range(20)]
+        for client in clients:
+            client.say("subscribe", LOG)
+            client.say("history", LOG, history={"since": 1, "streams": {}})
+        await settle()
+        assert world.telemetry.value("log_reads", why="since") == 1
+        for client in clients:
+            assert offsets(client.hear()) == [1, 2]
+        for number, client in enumerate(clients):
+            for since in range(40):
+                client.say("history", LOG, history={"since": 100 * number + since, "streams": {}})
+        assert world.telemetry.value("rejected", transport="cable", reason="history") == 20 * 40 - MAX_LOOKUPS
+        await settle(1000)
+        assert world.telemetry.value("log_reads", why="since") == 1 + MAX_LOOKUPS
+        assert not world.process.hub._resumer._lookups
 
     simulate(work)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
+from ...settings import DASHBOARD_STREAM
 from ...types import Position
 
 MAX_IDENTIFIER_BYTES = 1024
@@ -43,18 +44,18 @@ def parse_command(text: str | bytes) -> Command:
     return Command(name, identifier, fields)
 
 
-def stream_of(identifier: str, default: str) -> str | None:
+def stream_of(identifier: str) -> str | None:
     """Return the stream that an identifier names, or None when it names no channel of ours.
 
     `DashboardUpdatesChannel` has an optional `stream`, `$pubsub` a `stream_name`.
     """
     if len(identifier.encode()) > MAX_IDENTIFIER_BYTES:
         return None
-    return _stream_of(identifier, default)
+    return _stream_of(identifier)
 
 
 @lru_cache(maxsize=64)  # thousands of clients send the same identifier
-def _stream_of(identifier: str, default: str) -> str | None:
+def _stream_of(identifier: str) -> str | None:
     try:
         params = orjson.loads(identifier)
     except orjson.JSONDecodeError:
@@ -63,10 +64,28 @@ def _stream_of(identifier: str, default: str) -> str | None:
         return None
     name: object = None
     if params.get("channel") == "DashboardUpdatesChannel":
-        name = params.get("stream", default)
+        name = params.get("stream", DASHBOARD_STREAM)
     elif params.get("channel") == "$pubsub":
         name = params.get("stream_name")
     return name if isinstance(name, str) else None
+
+
+@cache
+def plain_identifiers(stream: str) -> frozenset[str]:
+    """Return the identifiers of a stream without parameters of the client's own, as JSON.stringify writes them.
+
+    A stock client puts `channel` first, or where the page has it: a handful of texts for each stream, so that they
+    may always be used.
+    """
+    fields = [
+        {"channel": "DashboardUpdatesChannel", "stream": stream},
+        {"stream": stream, "channel": "DashboardUpdatesChannel"},
+        {"channel": "$pubsub", "stream_name": stream},
+        {"stream_name": stream, "channel": "$pubsub"},
+    ]
+    if stream == DASHBOARD_STREAM:
+        fields.append({"channel": "DashboardUpdatesChannel"})
+    return frozenset(orjson.dumps(each).decode() for each in fields)
 
 
 def parse_action(data: object) -> str:

@@ -14,7 +14,7 @@ from ...settings import Settings
 from ...telemetry import Telemetry
 from ..asgi import run_websocket
 from ..connection import ExactWebSocketRoute, Transport, client_address, handover_offer
-from .frames import BASE_PROTOCOL, EXT_PROTOCOL, LABEL
+from .frames import BASE_PROTOCOL, EXT_PROTOCOL, LABEL, Wires
 from .session import CableSession
 
 
@@ -31,6 +31,7 @@ class CableEndpoint:
         self._connections = connections
         self._settings = settings
         self._telemetry = telemetry
+        self._wires = Wires()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one handshake; returns when the connection was handed over, or has ended. Raises NotFound."""
@@ -51,14 +52,15 @@ class CableEndpoint:
         await send({"type": "websocket.close", "code": 1008})  # the server cannot send an HTTP response
 
     async def _serve(self, ext: bool, scope: Scope, receive: Receive, send: Send) -> None:
-        offer = handover_offer(scope) if self._settings.handover else None
-        session = CableSession(self._connections, self._telemetry, ext, raw=offer is not None)
-        begin = partial(self._begin, session, client_address(scope))
-        if offer is not None:
+        offer = handover_offer(scope)
+        taken = offer is not None and self._settings.handover
+        session = CableSession(self._connections, self._wires, self._telemetry, ext, raw=taken)
+        begin = partial(session.begin, self._begin, session, client_address(scope))
+        if taken:
             offer.take(session, begin)
             return
         try:
-            await run_websocket(session, receive, send, begin)
+            await run_websocket(session, receive, send, begin, offer and offer.abort)
         finally:
             session.lost("lost")
 
@@ -69,8 +71,7 @@ class CableEndpoint:
             session.open(head, address)
         else:
             self._telemetry.rejected.labels(LABEL, refusal).inc()
-            session.sink.write(head)
-            session.goodbye(refusal, self._connections.retry_ms())
+            session.refuse(head, refusal)
 
 
 def _route(connections: Connections, settings: Settings, telemetry: Telemetry) -> ExactWebSocketRoute:

@@ -6,12 +6,11 @@ as one `websocket.send`.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import orjson
-from websockets.frames import Frame, Opcode
 
 from ...types import Update
 
@@ -20,12 +19,22 @@ EXT_PROTOCOL = "actioncable-v1-ext-json"
 BASE_PROTOCOL = "actioncable-v1-json"
 WELCOME = '{"type":"welcome"}'
 PONG = '{"type":"pong"}'
+SHARED_CHARS = 4096  # a longer text is not kept encoded: copying it costs more than encoding it again
+
+
+def frame_header(length: int) -> bytes:
+    """Return what stands before the payload of a text frame, unmasked as servers send (RFC 6455 §5.2)."""
+    if length < 126:
+        return bytes((0x81, length))
+    return (
+        struct.pack("!BBH", 0x81, 126, length) if length < 65536 else struct.pack("!BBQ", 0x81, 127, length)
+    )
 
 
 def encode_frame(text: str, raw: bool) -> bytes:
-    """Encode one text frame (RFC 6455 §5.2, unmasked as servers send), or one line."""
+    """Encode one text frame, or one line."""
     payload = text.encode()
-    return Frame(Opcode.TEXT, payload).serialize(mask=False) if raw else payload + b"\n"
+    return frame_header(len(payload)) + payload if raw else payload + b"\n"
 
 
 @lru_cache(maxsize=64)  # welcomes and confirms: thousands of clients get the same
@@ -39,10 +48,12 @@ def ping(unix_seconds: int) -> str:
     return f'{{"type":"ping","message":{unix_seconds}}}'
 
 
-@lru_cache(maxsize=64)  # as above
-def reply(kind: str, identifier: str, **more: object) -> str:
+def format_reply(kind: str, identifier: str, **more: object) -> str:
     """Format confirm_subscription, reject_subscription, confirm_history or reject_history."""
     return _dumps({"identifier": identifier, "type": kind, **more})
+
+
+reply = lru_cache(maxsize=64)(format_reply)  # as above
 
 
 def disconnect(reason: str, reconnect: bool, retry_in: int | None = None) -> str:
@@ -53,45 +64,82 @@ def disconnect(reason: str, reconnect: bool, retry_in: int | None = None) -> str
     return _dumps(message)
 
 
-class CableWire(NamedTuple):
-    """Updates as data frames of one identifier, base or extended protocol."""
+class CableWire:
+    """Updates as data frames of one identifier, base or extended protocol.
 
-    identifier: str
-    ext: bool
-    raw: bool
+    Compared by identity, as `Wires` hands out one object for each text: clients choose it, and hashing the text for
+    every update would cost more than encoding it.
+    """
 
-    @property
-    def transport(self) -> str:
-        return LABEL
+    __slots__ = ("ext", "head", "identifier", "overhead", "raw", "users")
+    transport = LABEL
 
-    @property
-    def overhead(self) -> int:
-        return len(_head(self.identifier).encode()) + 256
+    def __init__(self, identifier: str, ext: bool, raw: bool) -> None:
+        self.identifier = identifier
+        self.ext = ext
+        self.raw = raw
+        self.head = f'{{"identifier":{_dumps(identifier)},"message":'.encode()
+        self.overhead = len(self.head) + 256
+        self.users = 0
 
     def encode(self, updates: Sequence[Update], epoch: str) -> bytes:
         """Encode a batch; the extended protocol adds `stream_id`, `epoch` and `offset`."""
-        head = _head(self.identifier)
-        if not self.ext:
-            return b"".join([encode_frame(f"{head}{update.text}}}", self.raw) for update in updates])
-        tail = (
-            f',"stream_id":{_dumps(updates[0].stream)},"epoch":{_dumps(epoch)},"offset":' if updates else ""
-        )
-        return b"".join([encode_frame(f"{head}{u.text}{tail}{u.id}}}", self.raw) for u in updates])
+        parts: list[bytes] = []
+        for update in updates:
+            parts += self._frame(body(update, epoch if self.ext else None))
+        return b"".join(parts)
 
     def encode_answer(self, update: Update) -> bytes:
         """Encode one update without its position, so that the client's cursor does not move (`refresh`)."""
-        return encode_frame(f"{_head(self.identifier)}{update.text}}}", self.raw)
+        return b"".join(self._frame(body(update, None)))
+
+    def _frame(self, rest: bytes) -> tuple[bytes, bytes, bytes]:
+        head = self.head
+        return (frame_header(len(head) + len(rest)), head, rest) if self.raw else (head, rest, b"\n")
 
 
-@lru_cache(maxsize=64)
-def cable_wire(identifier: str, ext: bool, raw: bool) -> CableWire:
-    """Return the wire, the same object for all clients that send the same text: it keeps one copy of the text."""
-    return CableWire(identifier, ext, raw)
+class Wires:
+    """The wires in use: one object for each text, protocol and form, however many subscriptions share it."""
+
+    def __init__(self) -> None:
+        self._wires: dict[tuple[str, bool, bool], CableWire] = {}
+
+    def __len__(self) -> int:
+        return len(self._wires)
+
+    def find(self, identifier: str, ext: bool, raw: bool) -> CableWire | None:
+        """Return the wire if a subscription uses it already."""
+        return self._wires.get((identifier, ext, raw))
+
+    def take(self, identifier: str, ext: bool, raw: bool) -> CableWire:
+        """Return the wire for one more subscription, which releases it at its end."""
+        wire = self.find(identifier, ext, raw)
+        if wire is None:
+            wire = self._wires[identifier, ext, raw] = CableWire(identifier, ext, raw)
+        wire.users += 1
+        return wire
+
+    def release(self, wire: CableWire) -> None:
+        wire.users -= 1
+        if not wire.users:
+            del self._wires[wire.identifier, wire.ext, wire.raw]
 
 
-@lru_cache(maxsize=64)
-def _head(identifier: str) -> str:
-    return f'{{"identifier":{_dumps(identifier)},"message":'
+def body(update: Update, epoch: str | None) -> bytes:
+    """Return what follows the identifier in a frame, the same for all identifiers. With an `epoch` as ext has it."""
+    if len(update.text) <= SHARED_CHARS:
+        return _shared_body(update, epoch)
+    return _encode_body(update, epoch)
+
+
+def _encode_body(update: Update, epoch: str | None) -> bytes:
+    if epoch is None:
+        return f"{update.text}}}".encode()
+    stream, epoch = _dumps(update.stream), _dumps(epoch)
+    return f'{update.text},"stream_id":{stream},"epoch":{epoch},"offset":{update.id}}}'.encode()
+
+
+_shared_body = lru_cache(maxsize=128)(_encode_body)  # thousands of identifiers share it
 
 
 def _dumps(value: object) -> str:

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable
 from ...hub.connections import Connections
 from ...hub.hub import Hub
 from ...hub.subscription import WAITING, Resume, Subscription, Topic
-from ...settings import DASHBOARD_STREAM
 from ...telemetry import Telemetry
 from ...types import UNREADABLE_POSITION, Kind, Position, Verdict
 from ..connection import MessageConnection
 from . import commands, frames
 from .commands import BadCommand, Command
-from .frames import CableWire
+from .frames import CableWire, Wires
 
 MAX_SUBSCRIPTIONS = 32
+# An update is encoded once for each identifier in use. Clients choose them, so that there may be as many as clients,
+# and this many more; an identifier that only names its stream is never refused.
+EXTRA_IDENTIFIERS = 4096
 DO_NOT_RECONNECT = frozenset({"unauthorized", "invalid_request", "token_expired"})  # reasons of a disconnect
 GOING_AWAY, NORMAL = 1001, 1000  # RFC 6455 §7.4.1
 
@@ -39,12 +41,18 @@ class CableSubscription(Subscription):
 class CableSession(MessageConnection):
     """One Action Cable connection."""
 
-    __slots__ = ("_ext", "_raw", "_subscriptions", "_telemetry")
+    __slots__ = ("_ext", "_raw", "_subscriptions", "_telemetry", "_wires")
     transport = frames.LABEL
 
-    def __init__(self, connections: Connections, telemetry: Telemetry, ext: bool, raw: bool) -> None:
-        """`ext`: the extended protocol was agreed on. `raw`: frames go to a handed-over socket."""
+    def __init__(
+        self, connections: Connections, wires: Wires, telemetry: Telemetry, ext: bool, raw: bool
+    ) -> None:
+        """Share `wires` with all sessions of the app.
+
+        `ext`: the extended protocol was agreed on. `raw`: frames go to a handed-over socket.
+        """
         super().__init__(connections)
+        self._wires = wires
         self._telemetry = telemetry
         self._ext = ext
         self._raw = raw
@@ -58,6 +66,12 @@ class CableSession(MessageConnection):
         """Write the head of the handshake's response and the welcome, in one write."""
         self.connections.add(self, address)
         self.sink.write(head + frames.encode_control(frames.WELCOME, self._raw))
+
+    def refuse(self, head: bytes, reason: str) -> None:
+        """Accept the handshake, say why the client cannot stay, and close."""
+        self.connections.add_refused(self)
+        self.sink.write(head)
+        self.goodbye(reason, self.connections.retry_ms())
 
     def _send(self, text: str) -> None:
         self.write(frames.encode_control(text, self._raw))
@@ -74,6 +88,9 @@ class CableSession(MessageConnection):
             COMMANDS[command.name](self, command)
         except BadCommand as error:
             self._telemetry.ignored.labels(str(error)).inc()
+        except Exception as error:  # noqa: BLE001  the client would wait for an answer that never comes
+            self._telemetry.swallow("cable.command", error)
+            self.sink.abort()
         else:
             self._telemetry.commands.labels(command.name).inc()
 
@@ -86,19 +103,34 @@ class CableSession(MessageConnection):
             if known.cursor != WAITING:  # while the first is pending, one confirm answers both
                 self._reply("confirm_subscription", known)
             return
-        stream = commands.stream_of(command.identifier, DASHBOARD_STREAM)
+        stream = commands.stream_of(command.identifier)
         topic = self._hub.topics.get(stream) if stream is not None else None
-        if topic is None or len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-            reason = "too_many_subscriptions" if topic is not None else "unknown_channel"
-            self._telemetry.rejected.labels(self.transport, reason).inc()
-            self._send(frames.reply("reject_subscription", command.identifier))
-            return
-        wire = frames.cable_wire(command.identifier, self._ext, self._raw)
-        subscription = CableSubscription(self, topic, wire)
-        self._subscriptions[wire.identifier] = subscription
-        self.cork()
-        self._join(subscription, command)
-        self.uncork()
+        if topic is None:
+            self._reject(command.identifier, "unknown_channel")
+        elif len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
+            self._reject(command.identifier, "too_many_subscriptions")
+        elif not self._may_use(command.identifier, topic.name):
+            self._reject(command.identifier, "too_many_identifiers")
+        else:
+            wire = self._wires.take(command.identifier, self._ext, self._raw)
+            subscription = CableSubscription(self, topic, wire)
+            self._subscriptions[wire.identifier] = subscription
+            self.cork()
+            self._join(subscription, command)
+            self.uncork()
+
+    def _may_use(self, identifier: str, stream: str) -> bool:
+        return (
+            len(self._wires) < self.connections.count + EXTRA_IDENTIFIERS
+            or self._wires.find(identifier, self._ext, self._raw) is not None
+            or identifier in commands.plain_identifiers(stream)
+        )
+
+    def _reject(self, identifier: str, reason: str) -> None:
+        self._telemetry.rejected.labels(self.transport, reason).inc()
+        # Not by way of `_send`, which keeps what it encoded: an identifier may be as large as a message.
+        text = frames.format_reply("reject_subscription", identifier)
+        self.write(frames.encode_frame(text, self._raw))
 
     def _join(self, subscription: CableSubscription, command: Command) -> None:
         text = command.fields.get("last_event_id")
@@ -127,7 +159,7 @@ class CableSession(MessageConnection):
 
     def _unsubscribe(self, command: Command) -> None:
         self._hub.unsubscribe(self._find(command))
-        del self._subscriptions[command.identifier]
+        self._wires.release(self._subscriptions.pop(command.identifier).wire)
 
     def _message(self, command: Command) -> None:
         subscription = self._find(command)
@@ -249,6 +281,8 @@ class CableSession(MessageConnection):
             self._hub.unsubscribe(subscription)
 
     def release(self) -> None:
+        for subscription in self._subscriptions.values():
+            self._wires.release(subscription.wire)
         self._subscriptions.clear()
         self.socket = None
 
