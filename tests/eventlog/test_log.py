@@ -259,6 +259,61 @@ async def test_since_does_not_reach_beyond_the_log(made: Opened) -> None:
     assert await log.since("a", 15_000, 100) is None
 
 
+async def times(made: Opened) -> list[int]:
+    """The times of creation, in the order of the ids."""
+    return [ms for (ms,) in await made.db.rows("SELECT created_at_ms FROM updates ORDER BY id")]
+
+
+async def test_an_update_is_as_old_as_its_turn_to_write(made: Opened, tmp_path: Path) -> None:
+    moment = 10.0
+    log = EventLog(made.db, STREAMS, now=lambda: moment)
+    holder = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(log.append([Append("a", texts(1))]))
+    await asyncio.sleep(0.02)  # it waits for the lock
+    moment = 20.0
+    holder.close()
+    await waiting
+    assert await times(made) == [20_000]
+
+
+async def test_a_clock_that_is_set_back_hides_no_update_from_since(made: Opened) -> None:
+    now = iter([10.0, 20.0, 15.0, 16.0, 30.0])
+    log = EventLog(made.db, STREAMS, now=lambda: next(now))
+    for number in range(1, 6):
+        await log.append([Append("a", texts(number))])
+    assert await times(made) == [10_000, 20_000, 20_000, 20_000, 30_000]
+    assert await log.since("a", 18_000, 100) == 1
+    assert await log.since("a", 25_000, 100) == 4
+
+
+async def test_the_time_is_carried_on_by_other_processes_and_by_an_emptied_log(
+    made: Opened, tmp_path: Path
+) -> None:
+    await EventLog(made.db, STREAMS, now=lambda: 20.0).append([Append("a", texts(1))])
+    await made.log.trim(0)
+    async with opened(tmp_path) as (db, _):
+        await EventLog(db, STREAMS, now=lambda: 10.0).append([Append("a", texts(2))])
+    assert await times(made) == [20_000]
+
+
+async def test_since_is_an_index_lookup(made: Opened) -> None:
+    values = {"stream": "a", "ms": 1}
+    plan = [row[-1] for row in await made.db.rows(f"EXPLAIN QUERY PLAN {log_module.SINCE}", values)]
+    assert any("INDEX updates_by_age (stream=? AND created_at_ms<?)" in line for line in plan), plan
+    assert not any(line.startswith("SCAN") or "TEMP B-TREE" in line for line in plan), plan
+
+
+async def test_since_finds_the_end_of_a_group_that_repeats_a_key(made: Opened) -> None:
+    now = iter([10.0, 20.0, 30.0])
+    log = EventLog(made.db, STREAMS, now=lambda: next(now))
+    await log.append([Append("a", texts(1), "k")])
+    await log.append([Append("a", texts(2, 3)), Append("a", texts(1), "k")])
+    await log.append([Append("a", texts(1), "k")])
+    assert await log.since("a", 25_000, 100) == 3
+    assert await log.since("a", 15_000, 100) == 1
+
+
 async def test_since_on_an_empty_log_is_its_beginning(log: EventLog) -> None:
     assert await log.since("a", 1, 100) == 0
 

@@ -58,6 +58,20 @@ def test_a_migration_that_fails_leaves_the_version_before_it(connection: sqlite3
     assert version(connection) == 1
 
 
+def test_a_log_of_the_first_schema_gets_times_that_rise(connection: sqlite3.Connection) -> None:
+    sqlite.transact(connection, migrate(MIGRATIONS[:1]))
+    connection.execute(
+        "INSERT INTO streams VALUES ('a', 'log', 1, 4), ('b', 'log', 1, 2), ('c', 'log', 1, 0)"
+    )
+    falling = [("a", 1, 10), ("a", 2, 30), ("a", 3, 20), ("a", 4, 40), ("b", 1, 7), ("b", 2, 5)]
+    connection.executemany("INSERT INTO updates VALUES (?, ?, 'x', ?)", falling)
+    sqlite.transact(connection, migrate(MIGRATIONS[:2]))
+    rows = connection.execute("SELECT created_at_ms FROM updates ORDER BY stream, id")
+    assert [ms for (ms,) in rows] == [10, 30, 30, 40, 7, 7]
+    rows = connection.execute("SELECT name, newest_ms FROM streams ORDER BY name")
+    assert rows.fetchall() == [("a", 40), ("b", 7), ("c", 0)]
+
+
 def test_a_database_of_a_newer_program_is_refused_with_a_sentence(connection: sqlite3.Connection) -> None:
     sqlite.transact(connection, migrate(((), (), ())))
     with pytest.raises(BadSetting, match=r"newer dashboard-rt \(schema 3, this one knows 1\)"):

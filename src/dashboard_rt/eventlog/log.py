@@ -27,13 +27,15 @@ STATE = (
 )
 # An upsert: a stream whose row is gone (an older backup was restored) begins anew instead of failing for ever.
 TAKE_IDS = (
-    "INSERT INTO streams (name, kind, oldest_id, last_id) VALUES (:stream, :kind, 1, :count)"
-    f" ON CONFLICT (name) DO UPDATE SET last_id = streams.last_id + :count RETURNING last_id, ({EPOCH})"
+    "INSERT INTO streams (name, kind, oldest_id, last_id, newest_ms) VALUES (:stream, :kind, 1, :count, :ms)"
+    " ON CONFLICT (name) DO UPDATE SET last_id = streams.last_id + :count,"
+    " newest_ms = CASE WHEN streams.newest_ms < :ms THEN :ms ELSE streams.newest_ms END"
+    f" RETURNING last_id, newest_ms, ({EPOCH})"
 )
 AFTER = "SELECT id, text FROM updates WHERE stream = :stream AND id > :id ORDER BY id LIMIT :limit"
 SINCE = (
-    "SELECT oldest_id, last_id, (SELECT id FROM updates WHERE stream = :stream AND id >= streams.last_id - :limit"
-    " AND created_at_ms < :ms ORDER BY id DESC LIMIT 1) FROM streams WHERE name = :stream"
+    "SELECT oldest_id, last_id, (SELECT id FROM updates WHERE stream = :stream AND created_at_ms < :ms"
+    " AND ends_group = 1 ORDER BY created_at_ms DESC, id DESC LIMIT 1) FROM streams WHERE name = :stream"
 )
 
 
@@ -72,7 +74,7 @@ class EventLog:
         for member in group:
             if member.stream not in self._streams:
                 raise UnknownStream(f"There is no stream {member.stream!r}. STREAMS lists those that exist.")
-        return await self._db.transact(self._append_group(group, int(self._now() * 1000)))
+        return await self._db.transact(self._append_group(group))
 
     async def after(self, stream: str, id: int, limit: int) -> list[Update]:
         """Read the updates behind `id`, ascending, at most `limit`; from the oldest on where those are trimmed."""
@@ -86,9 +88,9 @@ class EventLog:
         """
         rows = await self._db.rows(SINCE, {"stream": stream, "ms": ms, "limit": limit})
         oldest_id, last_id, found = rows[0] if rows else (1, 0, None)
-        if found is None and oldest_id == 1 and last_id <= limit:
-            return 0
-        return None if found is None else int(found)
+        if found is None and oldest_id == 1:
+            found = 0  # all of it is that young
+        return None if found is None or last_id - found > limit else int(found)
 
     def may_have_changed(self) -> bool:
         """Tell whether `changed` is worth asking. Costs next to nothing."""
@@ -130,7 +132,8 @@ class EventLog:
                 {"name": name, "kind": kind.value},
             )
 
-    def _append_group(self, group: Sequence[Append], now_ms: int) -> Transaction[tuple[list[Receipt], str]]:
+    def _append_group(self, group: Sequence[Append]) -> Transaction[tuple[list[Receipt], str]]:
+        now_ms = int(self._now() * 1000)  # here, where the write lock is held: later appends have later times
         receipts: dict[int, Receipt] = {}
         for stream in sorted({member.stream for member in group}):
             places = [place for place, member in enumerate(group) if member.stream == stream]
@@ -146,9 +149,13 @@ class EventLog:
 def _append_to_stream(
     stream: str, kind: Kind, members: Sequence[Append], now_ms: int
 ) -> Transaction[list[Receipt]]:
-    """Take ids for everything first, because that locks the stream; those of repeated keys are given back."""
+    """Take ids for everything first, because that locks the stream; those of repeated keys are given back.
+
+    No update is dated before one that came earlier, whatever the clock says.
+    """
     wanted = sum(len(member.texts) for member in members)
-    ((end, epoch),) = yield Query(TAKE_IDS, {"stream": stream, "kind": kind.value, "count": wanted})
+    values = {"stream": stream, "kind": kind.value, "count": wanted, "ms": now_ms}
+    ((end, created_at_ms, epoch),) = yield Query(TAKE_IDS, values)
     known = yield from _known_receipts(stream, epoch, [m.key for m in members if m.key is not None])
     receipts, updates, keys = [], [], []
     last_id = end - wanted
@@ -156,7 +163,7 @@ def _append_to_stream(
         if member.key is not None and member.key in known:
             receipts.append(known[member.key])
             continue
-        updates += [(stream, last_id + n, text, now_ms) for n, text in enumerate(member.texts, 1)]
+        updates += [(stream, last_id + n, text, created_at_ms, 0) for n, text in enumerate(member.texts, 1)]
         last_id += len(member.texts)
         receipt = Receipt(Position(epoch, last_id), len(member.texts))
         receipts.append(receipt)
@@ -167,7 +174,9 @@ def _append_to_stream(
         yield Query(
             "UPDATE streams SET last_id = :id WHERE name = :stream", {"id": last_id, "stream": stream}
         )
-    yield Insert("updates", ("stream", "id", "text", "created_at_ms"), updates)
+    if updates:
+        updates[-1] = (*updates[-1][:-1], 1)
+    yield Insert("updates", ("stream", "id", "text", "created_at_ms", "ends_group"), updates)
     yield Insert("idempotency", ("stream", "key", "last_id", "count"), keys)
     return receipts
 
