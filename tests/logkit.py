@@ -51,7 +51,10 @@ async def fill(log: EventLog, stream: str, count: int) -> None:
 
 async def everything(log: EventLog, stream: str) -> list[Update]:
     """The whole log of a stream."""
-    return await log.after(stream, 0, 1_000_000)
+    updates: list[Update] = []
+    while page := await log.after(stream, updates[-1].id if updates else 0, 1_000_000):
+        updates += page
+    return updates
 
 
 def ids(updates: Sequence[Update]) -> list[int]:

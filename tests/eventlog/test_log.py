@@ -109,6 +109,25 @@ async def test_after_is_a_page_of_what_follows(log: EventLog) -> None:
     assert await log.after("nobody", 0, 100) == []
 
 
+@pytest.mark.parametrize(
+    ("sizes", "pages"),
+    [
+        ([30_000] * 7, [3, 3, 1]),
+        ([65_536] * 3, [1, 1, 1]),
+        ([1, 200_000, 1], [2, 1]),
+        ([65_535, 1, 1], [2, 1]),
+        ([300] * 400, [219, 181]),
+    ],
+)
+async def test_a_page_is_bounded_in_characters_too(log: EventLog, sizes: list[int], pages: list[int]) -> None:
+    await log.append([Append("a", ["é" * size for size in sizes])])
+    cursor, found = 0, []
+    while page := await log.after("a", cursor, 1000):
+        found.append(len(page))
+        cursor = page[-1].id
+    assert found == pages
+
+
 async def test_texts_come_back_as_they_went_in(log: EventLog) -> None:
     texts = ('{"a": "\\u0000\\ud83d\\ude00 ü \u2028"}', "null", '""', "9" * 70_000)
     await log.append([Append("a", texts)])

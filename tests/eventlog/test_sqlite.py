@@ -341,6 +341,35 @@ def test_a_locked_file_is_busy_and_other_errors_are_not(
     other.close()
 
 
+@pytest.mark.parametrize(("most_chars", "rows"), [(1, 1), (10, 1), (11, 2), (29, 3), (1000, 100)])
+def test_a_page_reads_nothing_behind_its_last_row(
+    connection: sqlite3.Connection, most_chars: int, rows: int
+) -> None:
+    sqlite.transact(connection, inserting(100))
+    read: list[int] = []
+
+    def text_of(number: int) -> str:
+        read.append(number)
+        return "x" * 10
+
+    connection.create_function("text_of", 1, text_of)
+    found = sqlite.rows_that_fit(
+        connection, "SELECT a, text_of(a) FROM t WHERE a < :most ORDER BY rowid", {"most": 100}, most_chars
+    )
+    assert [row[0] for row in found] == [*range(rows)]
+    assert len(read) <= rows + 1
+    assert not connection.in_transaction
+
+
+async def test_a_page_leaves_no_snapshot_behind(db: Database) -> None:
+    for slot in range(3):
+        await db.transact(claiming(slot))
+    query = "SELECT slot, job FROM job_claims WHERE slot < :most ORDER BY slot"
+    assert await db.page(query, {"most": 9}, 1) == [(0, "j")]
+    await db.transact(claiming(3))
+    assert await slots(db) == [0, 1, 2, 3]
+
+
 def test_rows_by_name(connection: sqlite3.Connection) -> None:
     sqlite.transact(connection, inserting(2))
     assert sqlite.named_rows(connection, "SELECT a, b AS c FROM t WHERE a = :a", {"a": 1}) == [

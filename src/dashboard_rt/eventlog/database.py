@@ -58,6 +58,10 @@ class Database(ABC):
         """Read committed rows as tuples."""
 
     @abstractmethod
+    async def page(self, sql: str, values: Values, most_chars: int) -> Rows:
+        """Read committed rows up to the one whose last column, a text, fills the page; read nothing behind it."""
+
+    @abstractmethod
     async def fetch_all(self, sql: str, values: Values | None = None) -> list[Mapping[str, Any]]:
         """Read committed rows by column name."""
 

@@ -17,6 +17,10 @@ from ..errors import LogUnavailable, UnknownStream
 from ..types import Append, Bounds, Kind, LogState, Position, Receipt, Update
 from .database import Database, Insert, Query, Transaction
 
+# One read brings texts of so many characters, or one update more: about what a connection takes before its buffer is
+# full. What is read beyond that is read again, which for updates of 64 KiB and a slow client was a hundred times as
+# much as was sent.
+PAGE_CHARS = 65536
 TRIM_ROWS = 500  # updates that one transaction of a trim removes: a waiting append waits that long
 TRIM_PAUSE = 0.005  # seconds between two of them: other processes find the write lock only by trying
 
@@ -77,8 +81,11 @@ class EventLog:
         return await self._db.transact(self._append_group(group))
 
     async def after(self, stream: str, id: int, limit: int) -> list[Update]:
-        """Read the updates behind `id`, ascending, at most `limit`; from the oldest on where those are trimmed."""
-        rows = await self._db.rows(AFTER, {"stream": stream, "id": id, "limit": limit})
+        """Read the updates behind `id`, ascending; from the oldest on where those are trimmed.
+
+        At most `limit`, and no more once they have PAGE_CHARS characters: ask again behind the last one.
+        """
+        rows = await self._db.page(AFTER, {"stream": stream, "id": id, "limit": limit}, PAGE_CHARS)
         return [Update(stream, *row) for row in rows]
 
     async def since(self, stream: str, ms: int, limit: int) -> int | None:

@@ -103,6 +103,9 @@ class SqliteDatabase(Database):
     async def rows(self, sql: str, values: Values | None = None) -> Rows:
         return await self._reader.run(partial(execute, statement=Query(sql, values)))
 
+    async def page(self, sql: str, values: Values, most_chars: int) -> Rows:
+        return await self._reader.run(partial(rows_that_fit, sql=sql, values=values, most_chars=most_chars))
+
     async def fetch_all(self, sql: str, values: Values | None = None) -> list[Mapping[str, Any]]:
         return await self._reader.run(partial(named_rows, sql=sql, values=values))
 
@@ -258,6 +261,21 @@ def execute(connection: sqlite3.Connection, statement: Statement) -> Rows:
         sql = _insert_sql(statement.table, statement.columns, len(rows))
         connection.execute(sql, [value for row in rows for value in row])
     return []
+
+
+def rows_that_fit(connection: sqlite3.Connection, sql: str, values: Values, most_chars: int) -> Rows:
+    """Run one statement until the texts in the last column of its rows have `most_chars` characters together."""
+    rows: Rows = []
+    chars = 0
+    with closing(
+        connection.execute(sql, values)
+    ) as cursor:  # a cursor left open keeps a read transaction open
+        for row in cursor:
+            rows.append(row)
+            chars += len(row[-1])
+            if chars >= most_chars:
+                break
+    return rows
 
 
 def named_rows(
