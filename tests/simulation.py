@@ -66,11 +66,17 @@ class FakeLog(EventLog):
         self.texts: dict[str, list[str]] = {name: [] for name in self.kinds}
         self.created: dict[str, list[int]] = {name: [] for name in self.kinds}
         self.oldest = dict.fromkeys(self.kinds, 1)
+        self.missing: dict[str, set[int]] = {name: set() for name in self.kinds}
+
+    def remove(self, stream: str, *ids: int) -> None:
+        """Delete updates by hand, wherever they are, and tell nobody."""
+        self.missing[stream].update(ids)
 
     def roll_back(self, stream: str, count: int) -> None:
         """Restore an older database: the newest ids are given back, and nobody is told."""
         keep = max(self.oldest[stream] - 1, len(self.texts[stream]) - count)
         del self.texts[stream][keep:], self.created[stream][keep:]
+        self.missing[stream] = {n for n in self.missing[stream] if n <= keep}
 
     def append(self, stream: str, count: int) -> Notification:  # type: ignore[override]  # shorter for tests
         """Commit, and return the notification of it."""
@@ -102,13 +108,20 @@ class FakeLog(EventLog):
 
     async def after(self, stream: str, id: int, limit: int) -> list[Update]:
         self._check()
+        missing, last = self.missing[stream], len(self.texts[stream])
         first = max(id + 1, self.oldest[stream])
-        found = [
-            Update(stream, n, self.texts[stream][n - 1])
-            for n in range(first, min(len(self.texts[stream]), first + limit - 1) + 1)
-        ]
+        while first in missing:
+            first += 1
+        stop = min([last + 1, first + limit, *(n for n in missing if n > first)])
+        found = [Update(stream, n, self.texts[stream][n - 1]) for n in range(first, stop)]
         await self._think()
         return found
+
+    async def behind_hole(self, stream: str, id: int) -> int | None:
+        self._check()
+        await self._think()
+        kept = [n for n in range(id + 1, len(self.texts[stream]) + 1) if n not in self.missing[stream]]
+        return max((n for before, n in zip([id, *kept], kept, strict=False) if n > before + 1), default=None)
 
     def before(self, stream: str, seconds: int) -> int:
         """The id of the newest update created before a second; 0 for none."""

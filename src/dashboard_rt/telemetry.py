@@ -164,6 +164,7 @@ class Telemetry:
             "notifications", "Notifications received, and what became of them.", "result"
         )
         self.log_reads = self._counter("log_reads", "Reads of the log, and what for.", "why")
+        self.log_holes = self._counter("log_holes", "Places where updates were found missing in the log.")
         self.poll_errors = self._counter("poll_errors", "Looks at the log that failed.")
         for result in ("ok", "repeated", "refused", "failed"):
             self.publishes.labels(result)

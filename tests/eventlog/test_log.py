@@ -191,6 +191,93 @@ async def test_others_commits_are_noticed(log: EventLog, tmp_path: Path) -> None
         assert await log.changed()
 
 
+# ---- rows that somebody deleted by hand
+
+
+def deleting_updates(*ids: int) -> Transaction[None]:
+    for id in ids:
+        yield Query("DELETE FROM updates WHERE id = :id", {"id": id})
+
+
+async def test_a_page_ends_at_a_hole(made: Opened) -> None:
+    await fill(made.log, "a", 9)
+    await made.db.transact(deleting_updates(1, 4, 5, 8))
+    assert ids(await made.log.after("a", 0, 100)) == [2, 3]
+    assert ids(await made.log.after("a", 2, 100)) == [3]
+    assert ids(await made.log.after("a", 3, 100)) == [6, 7]
+    assert ids(await made.log.after("a", 4, 1)) == [6]
+    assert ids(await made.log.after("a", 7, 100)) == [9]
+
+
+@pytest.mark.parametrize(
+    ("missing", "behind", "found"),
+    [
+        ((), 0, None),
+        ((1,), 0, 2),
+        ((1,), 1, None),
+        ((4, 5), 0, 6),
+        ((4, 5), 3, 6),
+        ((4, 5), 4, 6),
+        ((4, 5), 5, None),
+        ((2, 6), 0, 7),
+        ((2, 6), 6, None),
+        ((9,), 0, None),
+        (tuple(range(1, 10)), 0, None),
+    ],
+)
+async def test_the_last_hole(made: Opened, missing: tuple[int, ...], behind: int, found: int | None) -> None:
+    await fill(made.log, "a", 9)
+    await made.db.transact(deleting_updates(*missing))
+    assert await made.log.behind_hole("a", behind) == found
+
+
+@pytest.mark.parametrize("missing", [(1,), (3,), (9,), (1, 2, 3, 4, 5), tuple(range(1, 10))])
+async def test_a_log_with_a_hole_is_trimmed_and_goes_on(made: Opened, missing: tuple[int, ...]) -> None:
+    log = made.log
+    await fill(log, "a", 9)
+    await made.db.transact(deleting_updates(*missing))
+    await log.trim(4)
+    assert (await log.state()).streams["a"] == Bounds(Kind.LOG, 6, 9)
+    kept = [id for id in range(6, 10) if id not in missing]
+    assert [id for (id,) in await made.db.rows("SELECT id FROM updates ORDER BY id")] == kept
+    (receipt,), _ = await log.append([Append("a", texts(10))])
+    assert receipt.position.id == 10
+
+
+async def test_a_trim_does_not_walk_through_ids_that_have_no_rows(made: Opened) -> None:
+    await fill(made.log, "a", 9)
+    await made.db.transact(editing("UPDATE updates SET id = id + 1000000000"))
+    await made.db.transact(editing("UPDATE streams SET last_id = 1000000009 WHERE name = 'a'"))
+    async with asyncio.timeout(5):
+        await made.log.trim(4)
+    assert (await made.log.state()).streams["a"].oldest_id == 1_000_000_006
+
+
+def editing(sql: str) -> Transaction[None]:
+    yield Query(sql)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "DELETE FROM streams WHERE name = 'a'",
+        "UPDATE streams SET last_id = 2 WHERE name = 'a'",
+        "UPDATE streams SET last_id = 0, oldest_id = 700 WHERE name = 'a'",
+        "UPDATE streams SET oldest_id = 700 WHERE name = 'a'",
+    ],
+)
+async def test_a_start_repairs_bounds_that_do_not_fit_the_rows(tmp_path: Path, edit: str) -> None:
+    async with opened(tmp_path) as (db, log):
+        await EventLog(db, STREAMS, now=lambda: 5e9).append([Append("a", texts(*range(5)))])
+        await db.transact(editing(edit))
+    async with opened(tmp_path) as (db, log):
+        bounds = (await log.state()).streams["a"]
+        assert bounds.last_id == 5 and bounds.oldest_id in (1, 6)
+        (receipt,), _ = await log.append([Append("a", texts(6))])
+        assert receipt.position.id == 6
+        assert await db.rows("SELECT DISTINCT created_at_ms FROM updates") == [(5_000_000_000_000,)]
+
+
 # ---- idempotency keys
 
 

@@ -41,8 +41,10 @@ class WatchedLog(FakeLog):
 class World:
     """One follower on one log."""
 
-    def __init__(self) -> None:
-        settings = Settings.read({"STREAMS": "dashboard_updates:state,events:log", "TAIL_SIZE": "8"})
+    def __init__(self, tail_size: int = 8, **environ: str) -> None:
+        settings = Settings.read(
+            {"STREAMS": "dashboard_updates:state,events:log", "TAIL_SIZE": str(tail_size), **environ}
+        )
         self.log = WatchedLog()
         self.telemetry = Telemetry()
         self.follower = Follower(self.log, settings, self.telemetry)
@@ -260,21 +262,66 @@ def test_a_log_with_nothing_left_in_it_is_followed_too() -> None:
     simulate(work)
 
 
-def test_a_log_that_announces_more_than_it_has_is_unavailable() -> None:
+MISSING = [(1,), (6, 7), (14,), (20,), (19, 20), (12, 15, 18), tuple(range(1, 21))]
+
+
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("tail_size", [8, 100])
+def test_a_start_goes_on_behind_the_last_hole(missing: tuple[int, ...], tail_size: int) -> None:
+    async def run() -> None:
+        world = World(tail_size)
+        world.log.append("events", 20)
+        world.log.remove("events", *missing)
+        await world.follower.start(world.hub)
+        topic = world.hub.topics["events"]
+        assert (topic.tail.head, topic.oldest_id) == (20, max(missing) + 1)
+        assert topic.tail.first_id == max(20 - tail_size, *missing) + 1
+        assert world.telemetry.value("log_holes") >= 1
+        world.follower.on_notification(world.log.append("events", 1))
+        assert world.head() == 21
+        await world.follower.stop()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(run())
+
+
+def test_a_hole_that_no_client_is_replayed_over_is_no_matter() -> None:
+    async def run() -> None:
+        world = World(8, MAX_REPLAY="10")
+        world.log.append("events", 20)
+        world.log.remove("events", 5)
+        await world.follower.start(world.hub)
+        assert world.hub.topics["events"].oldest_id == 1
+        await world.follower.stop()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(run())
+
+
+@pytest.mark.parametrize("missing", [(4,), (5,), (7,), (8,), (4, 6, 7), (7, 8), (4, 5, 6, 7, 8)])
+def test_a_hole_in_what_comes_next_is_jumped(missing: tuple[int, ...]) -> None:
     async def work(world: World) -> None:
-        notification = world.log.append("events", 1)
-        world.log.oldest["events"], world.log.texts["events"] = 1, world.log.texts["events"][:3]
+        world.log.append("events", 5)  # 4 to 8, of which no notification tells
+        world.log.remove("events", *missing)
+        await world.follower.refresh()
+        topic = world.hub.topics["events"]
+        assert (topic.tail.head, topic.oldest_id) == (8, max(missing) + 1)
+        assert len(topic.tail) == 8 - max(missing)
+        assert world.telemetry.value("log_holes") >= 1
+        world.follower.on_notification(world.log.append("events", 1))
+        assert world.head() == 9
+        await world.follower.refresh()
+        assert world.following()
 
-        async def lie() -> LogState:
-            state = await FakeLog.state(world.log)
-            bounds = state.streams["events"]._replace(last_id=4)
-            return LogState(state.epoch, {**state.streams, "events": bounds})
+    simulate(work)
 
-        world.log.state = lie  # type: ignore[method-assign]
-        with pytest.raises(LogUnavailable, match="announces 4 but ends at 3"):
-            await world.follower.refresh()
-        world.follower.on_notification(notification)  # and a notification still brings it
-        assert world.head() == 4
+
+def test_what_was_trimmed_is_no_hole() -> None:
+    async def work(world: World) -> None:
+        world.log.append("events", 40)
+        world.log.trim("events", 5)
+        await world.follower.refresh()
+        assert world.telemetry.value("log_holes") == 0
 
     simulate(work)
 

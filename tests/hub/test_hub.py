@@ -131,6 +131,7 @@ steps = st.one_of(
     st.tuples(st.just("read"), numbers, st.one_of(st.none(), st.integers(1, 300))),
     st.tuples(st.just("look"), st.integers(0, 1)),
     st.tuples(st.just("trim"), st.sampled_from(sorted(KINDS)), st.integers(1, 12)),
+    st.tuples(st.just("delete"), st.sampled_from(sorted(KINDS)), st.integers(0, 14)),
     st.tuples(st.just("restart"), st.integers(0, 1)),
     st.tuples(st.just("outage"), st.booleans()),
     st.tuples(st.just("rollback"), st.sampled_from(sorted(KINDS)), st.integers(1, 4)),
@@ -179,6 +180,8 @@ def log_step(log: FakeLog, step: tuple[Any, ...]) -> bool:
     match step:
         case ("trim", stream, keep):
             log.trim(stream, keep)
+        case ("delete", stream, back):
+            log.remove(stream, max(1, len(log.texts[stream]) - back))
         case ("outage", broken):
             log.broken = broken
         case ("slowness", turns):

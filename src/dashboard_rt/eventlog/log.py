@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import LogUnavailable, UnknownStream
 from ..types import Append, Bounds, Kind, LogState, Position, Receipt, Update
-from .database import Database, Insert, Query, Transaction
+from .database import Database, Insert, Query, Rows, Transaction
 
 # One read brings texts of so many characters, or one update more: about what a connection takes before its buffer is
 # full. What is read beyond that is read again, which for updates of 64 KiB and a slow client was a hundred times as
@@ -29,6 +29,13 @@ STATE = (
     "SELECT meta.value, streams.name, streams.oldest_id, streams.last_id FROM meta"
     " LEFT JOIN streams ON 1 = 1 WHERE meta.key = 'epoch'"
 )
+# What somebody edited by hand, or restored in part: ids below those of the rows would be given out twice and refused.
+REPAIRS = (
+    "UPDATE streams SET last_id = (SELECT max(id) FROM updates WHERE stream = streams.name),"
+    " newest_ms = (SELECT max(created_at_ms) FROM updates WHERE stream = streams.name)"
+    " WHERE last_id < (SELECT max(id) FROM updates WHERE stream = streams.name)",
+    "UPDATE streams SET oldest_id = last_id + 1 WHERE oldest_id > last_id + 1",
+)
 # An upsert: a stream whose row is gone (an older backup was restored) begins anew instead of failing for ever.
 TAKE_IDS = (
     "INSERT INTO streams (name, kind, oldest_id, last_id, newest_ms) VALUES (:stream, :kind, 1, :count, :ms)"
@@ -37,6 +44,10 @@ TAKE_IDS = (
     f" RETURNING last_id, newest_ms, ({EPOCH})"
 )
 AFTER = "SELECT id, text FROM updates WHERE stream = :stream AND id > :id ORDER BY id LIMIT :limit"
+BEHIND_HOLE = (
+    "SELECT max(id) FROM (SELECT id, lag(id, 1, :id) OVER (ORDER BY id) AS before FROM updates"
+    " WHERE stream = :stream AND id > :id) AS found WHERE id > before + 1"
+)
 SINCE = (
     "SELECT oldest_id, last_id, (SELECT id FROM updates WHERE stream = :stream AND created_at_ms < :ms"
     " AND ends_group = 1 ORDER BY created_at_ms DESC, id DESC LIMIT 1) FROM streams WHERE name = :stream"
@@ -81,12 +92,21 @@ class EventLog:
         return await self._db.transact(self._append_group(group))
 
     async def after(self, stream: str, id: int, limit: int) -> list[Update]:
-        """Read the updates behind `id`, ascending; from the oldest on where those are trimmed.
+        """Read the updates behind `id`, ascending and contiguous; from the oldest on where those are gone.
 
-        At most `limit`, and no more once they have PAGE_CHARS characters: ask again behind the last one.
+        At most `limit`, no more once they have PAGE_CHARS characters, and none behind a hole: ask again behind the
+        last one. When the first is not `id + 1`, what is between them is no longer there.
         """
         rows = await self._db.page(AFTER, {"stream": stream, "id": id, "limit": limit}, PAGE_CHARS)
-        return [Update(stream, *row) for row in rows]
+        return [Update(stream, *row) for row in _up_to_hole(rows)]
+
+    async def behind_hole(self, stream: str, id: int) -> int | None:
+        """Find the first id behind the last hole among the updates behind `id`; None when none of them is missing.
+
+        Rows are missing when somebody deleted them by hand. What is missing at the end is not found here.
+        """
+        rows = await self._db.rows(BEHIND_HOLE, {"stream": stream, "id": id})
+        return None if rows[0][0] is None else int(rows[0][0])
 
     async def since(self, stream: str, ms: int, limit: int) -> int | None:
         """Find the id behind which everything was created at `ms` (Unix ms) or later.
@@ -114,8 +134,9 @@ class EventLog:
         """
         removed = 0
         for stream, bounds in (await self.state()).streams.items():
-            edge = bounds.last_id - keep
-            while bounds.oldest_id <= edge and (gone := await self._db.transact(_trim_stream(stream, edge))):
+            edge, oldest_id = bounds.last_id - keep, bounds.oldest_id
+            while oldest_id <= edge:
+                oldest_id, gone = await self._db.transact(_trim_stream(stream, edge))
                 removed += gone
                 await asyncio.sleep(TRIM_PAUSE)
         return removed
@@ -138,6 +159,8 @@ class EventLog:
                 " ON CONFLICT (name) DO UPDATE SET kind = excluded.kind WHERE streams.kind <> excluded.kind",
                 {"name": name, "kind": kind.value},
             )
+        for repair in REPAIRS:
+            yield Query(repair)
 
     def _append_group(self, group: Sequence[Append]) -> Transaction[tuple[list[Receipt], str]]:
         now_ms = int(self._now() * 1000)  # here, where the write lock is held: later appends have later times
@@ -201,22 +224,24 @@ def _known_receipts(stream: str, epoch: str, keys: Sequence[str]) -> Transaction
     return {key: Receipt(Position(epoch, last_id), count, repeated=True) for key, last_id, count in rows}
 
 
-def _trim_stream(stream: str, edge: int) -> Transaction[int]:
-    """Remove the oldest updates up to `edge`, at most TRIM_ROWS. Returns how many it removed."""
-    rows = yield Query(
-        "UPDATE streams SET oldest_id ="
-        " CASE WHEN oldest_id + :most <= :edge THEN oldest_id + :most ELSE :edge + 1 END"
-        " WHERE name = :stream AND oldest_id <= :edge"
-        " RETURNING oldest_id, (SELECT min(id) FROM updates WHERE stream = :stream)",
-        {"stream": stream, "edge": edge, "most": TRIM_ROWS},
-    )
-    if not rows:
-        return 0
-    oldest_id, first_id = rows[0]
+def _trim_stream(stream: str, edge: int) -> Transaction[tuple[int, int]]:
+    """Remove the oldest updates up to `edge`, at most TRIM_ROWS. Returns the oldest id now, and how many are gone."""
+    ((first_id,),) = yield Query("SELECT min(id) FROM updates WHERE stream = :stream", {"stream": stream})
+    # From the first row on: where rows are missing there is nothing to go through.
+    oldest_id = edge + 1 if first_id is None else min(first_id + TRIM_ROWS, edge + 1)
     values = {"stream": stream, "id": oldest_id}
+    yield Query("UPDATE streams SET oldest_id = :id WHERE name = :stream AND oldest_id < :id", values)
     yield Query("DELETE FROM updates WHERE stream = :stream AND id < :id", values)
     yield Query("DELETE FROM idempotency WHERE stream = :stream AND last_id < :id", values)
-    return int(oldest_id - first_id)
+    return oldest_id, max(0, oldest_id - first_id) if first_id is not None else 0
+
+
+def _up_to_hole(rows: Rows) -> Rows:
+    """Cut rows, which begin with an id, where one is missing. Contiguous ones are not looked through."""
+    if not rows or rows[-1][0] - rows[0][0] == len(rows) - 1:
+        return rows
+    first_id = rows[0][0]
+    return [row for place, row in enumerate(rows) if row[0] == first_id + place]
 
 
 def _renew_epoch(expected: str | None) -> Transaction[str]:

@@ -8,9 +8,9 @@ commit of another process and a restored database are all found by the same read
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
-from ..errors import LogUnavailable
 from ..eventlog.log import EventLog
 from ..settings import Settings
 from ..telemetry import Telemetry
@@ -22,6 +22,8 @@ from .timer import Timer
 
 PAGE = 500  # updates that one read of the log brings
 CHANGED_SECONDS = 0.1  # how often the database is asked, cheaply, whether another process wrote
+
+logger = logging.getLogger(__name__)
 
 
 class Follower:
@@ -182,22 +184,46 @@ class Follower:
                 self._hub.deliver(topic, new)
             elif new:
                 topic.oldest_id = max(topic.oldest_id, new[0].id)
+                await self._note_hole(topic.name, new[0].id)
             elif topic.tail.head == head:
-                raise LogUnavailable(f"{topic.name}: the log announces {bounds.last_id} but ends at {head}.")
+                topic.oldest_id = max(topic.oldest_id, bounds.last_id + 1)
+                await self._note_hole(topic.name, bounds.last_id + 1)
+
+    async def _note_hole(self, name: str, next_id: int) -> None:
+        """Count and log that updates in front of `next_id` are missing, unless another process has trimmed them."""
+        if next_id > (await self._log.state()).streams[name].oldest_id:
+            self._telemetry.log_holes.inc()
+            logger.warning(
+                "%s: updates in front of %d are missing in the log. Clients that lack them are told `gap`.",
+                *(name, next_id),
+            )
 
     async def _load_topics(self, state: LogState) -> list[Topic]:
         return [await self._load_topic(name, bounds, state.epoch) for name, bounds in state.streams.items()]
 
     async def _load_topic(self, name: str, bounds: Bounds, epoch: str) -> Topic:
         """Load the newest updates too, so that after a restart clients are replayed to from memory."""
-        start = max(bounds.oldest_id - 1, bounds.last_id - self._settings.tail_size)
+        start = min(bounds.last_id, max(bounds.oldest_id - 1, bounds.last_id - self._settings.tail_size))
+        oldest_id = await self._oldest_id(name, bounds, start)
         tail = Tail(start, self._settings.tail_size, self._settings.tail_bytes)
         while tail.head < bounds.last_id:
             updates = await self._log.after(name, tail.head, PAGE)
             found = [update for update in updates if update.id <= bounds.last_id]
-            if not found:
-                raise LogUnavailable(f"{name}: the log announces {bounds.last_id} but ends at {tail.head}.")
-            if found[0].id != tail.head + 1:
-                tail.reset(found[0].id - 1)  # trimmed since its bounds were read
+            first_id = found[0].id if found else bounds.last_id + 1
+            if first_id != tail.head + 1:  # deleted, or trimmed since the bounds were read
+                await self._note_hole(name, first_id)
+                tail.reset(first_id - 1)
+                oldest_id = first_id
             tail.extend(found)
-        return Topic(name, bounds.kind, epoch, bounds.oldest_id, tail)
+        return Topic(name, bounds.kind, epoch, oldest_id, tail)
+
+    async def _oldest_id(self, name: str, bounds: Bounds, start: int) -> int:
+        """Find the id from which on clients can be replayed to; the part up to `start` is not read otherwise."""
+        furthest = max(bounds.oldest_id - 1, bounds.last_id - self._settings.max_replay)
+        if furthest >= start:
+            return bounds.oldest_id
+        first_id = await self._log.behind_hole(name, furthest)
+        if first_id is None or first_id > start + 1:  # what is behind `start` is read anyway
+            return bounds.oldest_id
+        await self._note_hole(name, first_id)
+        return first_id
