@@ -272,6 +272,45 @@ async def test_waiting_is_bounded_in_time(parts: Parts) -> None:
     assert (await in_time).position.id == 2
 
 
+async def test_whoever_waits_for_a_transaction_that_hangs_is_refused_in_time(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "WAIT_SECONDS", 0.05)
+    first = await parts.held(1)
+    second = parts.publishing(2)
+    await asyncio.sleep(0.02)
+    third = parts.publishing(3)
+    for task in (first, second, third):
+        with pytest.raises(LogUnavailable, match="too slow"):
+            await asyncio.wait_for(task, 5)
+    assert len(parts.publisher._queue) == 0
+    assert (parts.counted("failed"), parts.counted("ok")) == (3, 0)
+    parts.log.gate.set()
+    assert (await parts.publisher.publish("a", texts(4))).position.id == 2, "the first was written after all"
+    assert (parts.counted("failed"), parts.counted("ok")) == (3, 1)
+    assert [update.text for update in await everything(parts.log, "a")] == list(texts(1, 4))
+    assert [notification.last_id for notification in parts.broker.notified] == [1, 2]
+
+
+async def test_nobody_is_refused_who_has_not_waited_long(parts: Parts) -> None:
+    moment = 0.0
+    parts.publisher._clock = lambda: moment
+    first = await parts.held(1)
+    moment = 3.0
+    second = parts.publishing(2)
+    await asyncio.sleep(0)
+    moment = 5.0
+    parts.publisher._on_deadline()
+    with pytest.raises(LogUnavailable, match="too slow"):
+        await first
+    handle = parts.publisher._deadline
+    assert handle is not None and 2 < handle.when() - asyncio.get_running_loop().time() < 4
+    parts.log.gate.set()
+    assert (await second).position.id == 2
+    parts.publisher._on_deadline()
+    assert parts.publisher._deadline is None
+
+
 # ---- start and stop
 
 
@@ -345,6 +384,24 @@ async def test_the_log_stays_near_its_length(log: GatedLog) -> None:
         await made.trimmed()
         assert len(await everything(log, "a")) <= 11
     assert (await log.state()).streams["a"].last_id == 50
+    await made.publisher.stop()
+
+
+async def test_the_last_commit_of_a_process_that_stops_starts_no_trim(log: GatedLog) -> None:
+    made = built(log, keep=10)
+    await made.publisher.start()
+    await made.trimmed()
+    before = asyncio.all_tasks()
+    last = await made.held(*range(20))
+    stopping = asyncio.ensure_future(made.publisher.stop())
+    await asyncio.sleep(0)
+    log.gate.set()
+    await stopping
+    assert (await last).count == 20
+    assert asyncio.all_tasks() <= before
+    await made.publisher.start()
+    await made.trimmed()
+    assert len(await everything(log, "a")) == 10
     await made.publisher.stop()
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import orjson
@@ -21,13 +22,14 @@ from ..telemetry import Telemetry
 from ..types import Append, Notification, Receipt
 from .log import EventLog
 
-STOP_SECONDS = 10.0  # for what is queued when the process ends; the rest is not acknowledged
 GROUP_UPDATES = 1000
 GROUP_BYTES = 4 * 1024 * 1024
 MAX_UPDATES = 10_000  # of one publish: its transaction must not keep other processes from theirs
 MAX_QUEUED = 10_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 WAIT_SECONDS = 5.0  # a publisher that has waited so long has lost patience too: it gets 503
+STOP_SECONDS = 5.0  # for what is queued when the process ends: nobody waits longer than WAIT_SECONDS
+TOO_SLOW = "The log is too slow now. Try again."
 
 
 class QueuedPublish(NamedTuple):
@@ -55,6 +57,9 @@ class PublishQueue:
     def __len__(self) -> int:
         return len(self._queue)
 
+    def __iter__(self) -> Iterator[QueuedPublish]:
+        return iter(self._queue)
+
     def add(self, append: Append, now: float, receipt: asyncio.Future[Receipt]) -> None:
         """Queue one publish. Raises InvalidUpdate, TooLarge; LogUnavailable when the queue is full."""
         size = checked_size(append)
@@ -79,9 +84,9 @@ class PublishQueue:
         return group
 
     def take_expired(self, now: float) -> list[QueuedPublish]:
-        """Take those that have waited longer than WAIT_SECONDS."""
+        """Take those that have waited for WAIT_SECONDS."""
         expired = []
-        while self._queue and self._queue[0].since < now - WAIT_SECONDS:
+        while self._queue and self._queue[0].since <= now - WAIT_SECONDS:
             expired.append(self._queue.popleft())
             self._bytes -= expired[-1].size
         return expired
@@ -108,6 +113,7 @@ class Publisher:
         self._queue = PublishQueue()
         self._group: list[QueuedPublish] = []  # what is being committed
         self._arrived = asyncio.Event()
+        self._deadline: asyncio.TimerHandle | None = None  # of who has waited longest
         self._open = False
         self._writer: asyncio.Task[None] | None = None
         self._trimmer: asyncio.Task[None] | None = None
@@ -132,6 +138,9 @@ class Publisher:
             self._writer.cancel()
         if tasks := [task for task in (self._writer, trimmer) if task is not None]:
             await asyncio.wait(tasks)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     async def publish(self, stream: str, texts: Sequence[str], key: str | None = None) -> Receipt:
         """Add updates (each a JSON text on one line) to a stream, all or none; returns when they are on disk.
@@ -147,6 +156,8 @@ class Publisher:
             self._results["refused"].inc()
             raise
         self._arrived.set()
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(WAIT_SECONDS, self._on_deadline)
         return await receipt
 
     def _enqueue(self, append: Append, receipt: asyncio.Future[Receipt]) -> None:
@@ -159,12 +170,27 @@ class Publisher:
             )
         self._queue.add(append, self._clock(), receipt)
 
+    def _on_deadline(self) -> None:
+        """Refuse those who have waited too long, also those whose transaction is under way: a disk may hang in it.
+
+        One timer for all of them: while somebody publishes it fires about once in WAIT_SECONDS.
+        """
+        now = self._clock()
+        late = [queued for queued in self._group if queued.since <= now - WAIT_SECONDS]
+        self._fail([*late, *self._queue.take_expired(now)], TOO_SLOW)
+        waiting = (queued.since for queued in chain(self._group, self._queue) if not queued.receipt.done())
+        oldest = next(waiting, None)
+        self._deadline = None
+        if oldest is not None:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(max(0.0, oldest + WAIT_SECONDS - now), self._on_deadline)
+
     # ---- the writer
 
     async def _write(self) -> None:
         try:
             while await self._wait_for_work():
-                self._fail(self._queue.take_expired(self._clock()), "The log is too slow now. Try again.")
+                self._fail(self._queue.take_expired(self._clock()), TOO_SLOW)
                 self._group = self._queue.take_group()
                 await self._commit(self._group)
         finally:
@@ -195,13 +221,16 @@ class Publisher:
 
     def _acknowledge(self, group: list[QueuedPublish], receipts: list[Receipt]) -> None:
         now = self._clock()
-        repeated = 0
+        repeated = refused = 0
         for queued, receipt in zip(group, receipts, strict=True):
-            repeated += receipt.repeated
-            self._telemetry.publish_seconds.observe(now - queued.since)
             if not queued.receipt.done():
                 queued.receipt.set_result(receipt)
-        self._results["ok"].inc(len(group) - repeated)
+            elif not queued.receipt.cancelled():  # too late: it was refused meanwhile, and is counted so
+                refused += 1
+                continue
+            repeated += receipt.repeated
+            self._telemetry.publish_seconds.observe(now - queued.since)
+        self._results["ok"].inc(len(group) - refused - repeated)
         self._results["repeated"].inc(repeated)
 
     def _fail(self, group: Sequence[QueuedPublish], detail: str) -> None:
@@ -231,6 +260,8 @@ class Publisher:
 
     def _trim_when_due(self, added: int) -> None:
         self._untrimmed += added
+        if not self._open:  # the last commits of a process that stops: the next one trims at its start
+            return
         if self._untrimmed >= self._trim_every and (self._trimmer is None or self._trimmer.done()):
             self._untrimmed = 0
             self._trimmer = asyncio.get_running_loop().create_task(self._trim(), name="trim")
