@@ -38,7 +38,6 @@ DOORS = {
     "httptools": r"server/.*",
     "websockets": r"server/.*|transports/cable/frames\.py|client/cable\.py",
     "psutil": r"dashboard/system_metrics\.py",
-    "apscheduler": r"dashboard/collectors\.py",
     "click": r"__main__\.py|client/.*",
     "httpx": r"client/.*",
 }

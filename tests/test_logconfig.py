@@ -84,4 +84,4 @@ def test_configured_levels() -> None:
     assert logging.getLogger("dashboard_rt").isEnabledFor(logging.DEBUG)
     assert not logging.getLogger("uvicorn.error").isEnabledFor(logging.INFO), "a line a connection is noise"
     configure(Settings.read({"LOG_LEVEL": "error"}))
-    assert not logging.getLogger("apscheduler.executors").isEnabledFor(logging.WARNING)
+    assert not logging.getLogger("aiosqlite.core").isEnabledFor(logging.WARNING)

@@ -26,12 +26,12 @@ function now() {
 
 let paused = false;
 let drawTimer = null;
-let drawnAt = 0;
+let drawnAt = 0; // by performance.now(): the clock may be set back
 
 function draw() {
   clearTimeout(drawTimer);
   drawTimer = null;
-  drawnAt = Date.now();
+  drawnAt = performance.now();
   if (paused || document.hidden) return;
   for (const { panel } of connections) panel.draw();
 }
@@ -39,7 +39,7 @@ function draw() {
 function drawSoon() {
   if (drawTimer !== null) return;
   const gap = calm.matches ? 1000 : 100;
-  drawTimer = setTimeout(() => requestAnimationFrame(draw), Math.max(0, drawnAt + gap - Date.now()));
+  drawTimer = setTimeout(() => requestAnimationFrame(draw), Math.max(0, drawnAt + gap - performance.now()));
 }
 
 function pause() {

@@ -161,6 +161,7 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
         broker=parts.broker,
         hub=parts.hub,
         dashboard=parts.dashboard,
+        collectors=parts.collectors,
         stats=Stats(parts.hub, parts.connections, parts.follower, parts.broker, parts.telemetry),
     )
 

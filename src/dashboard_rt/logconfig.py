@@ -19,7 +19,6 @@ from .settings import Settings
 VERBOSE_LOGGERS = (
     "uvicorn.error",
     "uvicorn.access",
-    "apscheduler",
     "aiosqlite",
     "databases",
     "httpx",

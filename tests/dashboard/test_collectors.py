@@ -1,11 +1,12 @@
-"""collectors: what they store and publish, one run per slot, failures that are counted."""
+"""collectors: what they store and publish, one run per period, failures that are counted."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -14,12 +15,14 @@ from dashboard_rt.dashboard.collectors import Collectors, Job
 from dashboard_rt.dashboard.model import Dashboard, Metrics
 from dashboard_rt.dashboard.system_metrics import SystemMetrics
 from dashboard_rt.errors import LogUnavailable
-from dashboard_rt.eventlog.database import Database
+from dashboard_rt.eventlog.database import Database, Query, T, Transaction
 from dashboard_rt.eventlog.publisher import Publisher
 from dashboard_rt.eventlog.sqlite import SqliteDatabase
 from dashboard_rt.settings import DASHBOARD_STREAM
 from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Position, Receipt
+from tests.handovers import until
+from tests.simulation import VirtualLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +54,22 @@ class FakeSystemMetrics(SystemMetrics):
         return Metrics(self.cpu, 20, 30, 1.5)
 
 
+class FreeDatabase(SqliteDatabase):
+    """A database in which no other process has a claim."""
+
+    def __init__(self) -> None: ...
+
+    async def transact(self, transaction: Transaction[T]) -> T:
+        rows: list[tuple[Any, ...]] = [(None,)]
+        next(transaction)
+        try:
+            while True:
+                transaction.send(rows)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
 class World:
     """A database with everything that collectors need, and the collectors of as many processes as a test wants."""
 
@@ -60,7 +79,8 @@ class World:
         self.publisher = FakePublisher()
         self.telemetry = Telemetry()
         self.system_metrics = FakeSystemMetrics()
-        self.now = 1000.0
+        self.now = 1000.0  # Unix seconds
+        self.at = 0.0  # seconds that never go back
 
     def collectors(self, lag: float | None = None) -> Collectors:
         return Collectors(
@@ -71,6 +91,7 @@ class World:
             lambda: lag,
             system_metrics=self.system_metrics,
             now=lambda: self.now,
+            clock=lambda: self.at,
         )
 
     def runs(self, job: str, result: str) -> float:
@@ -116,22 +137,64 @@ async def test_no_status_without_figures(world: World) -> None:
     assert world.publisher.published == []
 
 
-async def test_one_process_runs_each_slot(world: World) -> None:
+async def test_one_process_runs_each_period(world: World) -> None:
     one, other = world.collectors(), world.collectors()
     for _ in range(3):
-        await asyncio.gather(one.run_slot(one.jobs[0]), other.run_slot(other.jobs[0]))
+        await asyncio.gather(one.run_due(one.jobs[0]), other.run_due(other.jobs[0]))
         world.now += one.jobs[0].period
     assert (world.runs("metrics", "ok"), world.runs("metrics", "elsewhere")) == (3, 3)
     assert len(world.publisher.published) == 3
 
 
-async def test_old_claims_are_forgotten(world: World) -> None:
+@pytest.mark.parametrize("later", [2, 3.9])
+async def test_another_process_takes_no_run_of_the_same_period(world: World, later: float) -> None:
+    one, other = world.collectors(), world.collectors()
+    for _ in range(3):
+        await one.run_due(one.jobs[0])
+        world.now += later
+        await other.run_due(other.jobs[0])
+        world.now += one.jobs[0].period - later
+    assert (world.runs("metrics", "ok"), world.runs("metrics", "elsewhere")) == (3, 3)
+
+
+@pytest.mark.parametrize("change", [-7 * 86400, -3600, -120, -20, 6, 3600, 7 * 86400])
+async def test_a_clock_that_is_set_stops_no_job_and_doubles_no_run(world: World, change: float) -> None:
+    one, other = world.collectors(), world.collectors()
+    for _ in range(20):  # what they have written lies behind the clock, or ahead of it once it is set back
+        await one.run_due(one.jobs[0])
+        await other.run_due(other.jobs[0])
+        world.now += one.jobs[0].period
+    world.now += change
+    for _ in range(20):
+        await other.run_due(other.jobs[0])
+        await one.run_due(one.jobs[0])
+        world.now += one.jobs[0].period
+    assert (world.runs("metrics", "ok"), world.runs("metrics", "elsewhere")) == (40, 40)
+
+
+async def test_a_clock_that_is_set_back_a_little_costs_one_run_at_most(world: World) -> None:
+    collectors = world.collectors()
+    for change in (0, -4.9, -2.5, 0, 0):
+        world.now += change
+        await collectors.run_due(collectors.jobs[0])
+        world.now += collectors.jobs[0].period
+    assert world.runs("metrics", "ok") == 3
+
+
+async def test_claims_do_not_pile_up(world: World) -> None:
+    await world.db.transact(claims_of_an_older_version())
     collectors = world.collectors()
     for _ in range(30):
-        await collectors.run_slot(collectors.jobs[0])
+        await collectors.run_due(collectors.jobs[0])
         world.now += collectors.jobs[0].period
-    ((count,),) = await world.db.rows("SELECT count(*) FROM job_claims")
-    assert count == 11
+    assert world.runs("metrics", "ok") == 30
+    assert await world.db.rows("SELECT count(*) FROM job_claims") == [(1,)]
+
+
+def claims_of_an_older_version() -> Transaction[None]:
+    """Rows that hold the number of a time slot, as they were written until the clock was no longer trusted."""
+    for slot in range(190, 201):
+        yield Query("INSERT INTO job_claims (job, slot) VALUES ('metrics', :slot)", {"slot": slot})
 
 
 @pytest.mark.parametrize("error", [LogUnavailable("away"), ZeroDivisionError("bug")])
@@ -139,7 +202,7 @@ async def test_a_failed_run_is_counted(world: World, error: Exception) -> None:
     async def fail() -> None:
         raise error
 
-    await world.collectors().run_slot(Job("metrics", 5, fail))
+    await world.collectors().run_due(Job("metrics", 5, fail))
     assert world.runs("metrics", "failed") == 1
     assert world.telemetry.value("swallowed", where="jobs.metrics") == 1
 
@@ -178,8 +241,55 @@ async def test_stopping_waits_for_what_runs(world: World) -> None:
     assert world.runs("slow", "ok") == 1
 
 
-async def test_slots_begin_apart_but_inside(world: World) -> None:
+async def test_a_job_that_has_not_run_for_three_periods_is_overdue(world: World) -> None:
     collectors = world.collectors()
-    job = collectors.jobs[1]
-    starts = [collectors.slot_start(job).timestamp() for _ in range(20)]
-    assert all(1005 + 1.5 <= start <= 1005 + 4.5 for start in starts)
+    world.publisher.away = True
+    collectors.start()
+    assert collectors.scheduled
+    await until(lambda: world.runs("metrics", "failed") == 1 and world.runs("status", "failed") == 1)
+    for at, overdue in ((15.0, []), (16.0, ["metrics"]), (46.0, ["metrics", "status"])):
+        world.at = at
+        assert [sentence.split()[2] for sentence in collectors.overdue()] == overdue
+    assert collectors.overdue()[0].startswith("The job metrics has not run for 46 s (its period is 5 s)")
+    await collectors.stop()
+    assert collectors.overdue() == []
+
+
+async def test_a_run_of_another_process_counts(world: World) -> None:
+    collectors = world.collectors()
+    collectors.start()
+    await until(lambda: world.runs("status", "ok") == 1)
+    world.at = 16.0
+    await collectors.run_due(collectors.jobs[0])
+    assert world.runs("metrics", "elsewhere") == 1
+    assert collectors.overdue() == []
+    await collectors.stop()
+
+
+def test_the_schedule_follows_no_clock_that_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run in each period of the loop's clock, though the wall clock goes back by a day at each look."""
+    looks = count()
+    monkeypatch.setattr("time.time", lambda: 1e9 - 86400 * next(looks))
+
+    async def work() -> list[float]:
+        collectors = Collectors(
+            FreeDatabase(),
+            cast(Dashboard, None),
+            FakePublisher(),
+            Telemetry(),
+            system_metrics=FakeSystemMetrics(),
+        )
+        loop = asyncio.get_running_loop()
+        runs: list[float] = []
+
+        async def note() -> None:
+            runs.append(loop.time())
+
+        collectors.jobs = (Job("metrics", 5, note),)
+        collectors.start()
+        await asyncio.sleep(16)
+        await collectors.stop()
+        return runs
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(work()) == [0, 5, 10, 15]

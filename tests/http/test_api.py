@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from dashboard_rt.app import create_app
+from dashboard_rt.dashboard.collectors import Collectors
 from dashboard_rt.dashboard.model import Metrics
 from dashboard_rt.errors import LogUnavailable
 from dashboard_rt.eventlog.log import EventLog
@@ -167,7 +168,26 @@ class FakeStats(Stats):
         return {}
 
 
-def failing(error: BaseException | None = None, connected: bool = True, ready: bool = True) -> TestClient:
+class FakeCollectors(Collectors):
+    """Collectors that have a schedule, or, for None, have not."""
+
+    def __init__(self, overdue: list[str] | None) -> None:
+        self.late = overdue
+
+    @property
+    def scheduled(self) -> bool:
+        return self.late is not None
+
+    def overdue(self) -> list[str]:
+        return self.late or []
+
+
+def failing(
+    error: BaseException | None = None,
+    connected: bool = True,
+    ready: bool = True,
+    overdue: list[str] | None = None,
+) -> TestClient:
     routes = api.ReadEndpoints(
         settings=Settings.read({}),
         telemetry=Telemetry(),
@@ -175,6 +195,7 @@ def failing(error: BaseException | None = None, connected: bool = True, ready: b
         broker=cast(Any, SimpleNamespace(connected=connected)),
         hub=cast(Any, None),
         dashboard=cast(Any, None),
+        collectors=FakeCollectors(overdue),
         stats=FakeStats(ready),
     ).routes()
     return TestClient(Starlette(routes=routes, exception_handlers=dict(exception_handlers)))
@@ -187,12 +208,21 @@ def failing(error: BaseException | None = None, connected: bool = True, ready: b
         (failing(TimeoutError()), {"log": False, "broker": True, "hub": True}),
         (failing(connected=False), {"log": True, "broker": False, "hub": True}),
         (failing(ready=False), {"log": True, "broker": True, "hub": False}),
+        (
+            failing(overdue=["One is late.", "Two too."]),
+            {"log": True, "broker": True, "hub": True, "jobs": False, "detail": "One is late. Two too."},
+        ),
     ],
 )
-def test_not_ready(client: TestClient, answer: dict[str, bool]) -> None:
+def test_not_ready(client: TestClient, answer: dict[str, object]) -> None:
     ready = client.get("/ready")
     assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", **answer})
     assert client.get("/up").status_code == 200, "alive all the same"
+
+
+def test_jobs_that_run_are_ready() -> None:
+    ready = failing(overdue=[]).get("/ready")
+    assert (ready.status_code, ready.json()["jobs"]) == (200, True)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,10 @@ export function createLink(options) {
 
 const DEFAULTS = {
   healthyAfter: 10_000,
-  now: () => Date.now(),
+  // Not Date.now(): a clock that is set back by an hour would keep the watchdog asleep for as long. Where performance.now() stands
+  // still while the machine sleeps, so do the timers: the watchdog then counts waking time, and a connection that was lost during
+  // the sleep is noticed `staleAfter` behind its end, if the browser has not reported it before.
+  now: () => performance.now(),
   // Wrapped: called as bare functions of another object, the browser's own throw "Illegal invocation".
   setTimeout: (act, delay) => globalThis.setTimeout(act, delay),
   clearTimeout: (timer) => globalThis.clearTimeout(timer),

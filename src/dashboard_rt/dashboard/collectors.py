@@ -1,20 +1,16 @@
 """The collectors and their schedule: figures of the machine into the records, the dashboard into the log.
 
-Every process with JOBS=inline, and every worker, has a schedule. Of several processes one runs each slot: the one
-that inserts the row of that job and time slot into `job_claims`. Knows no transport: app.py passes in what returns
-the lag of the web process.
+Every process with JOBS=inline, and every worker, runs each job in a loop of its own, by the monotonic clock: a clock
+that is set back must not stop them. Of several processes one runs a job in each period: the one that writes the time
+of its run into `job_claims`. Knows no transport: app.py passes in what returns the lag of the web process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import NamedTuple
-
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from ..eventlog.database import Database, Query, Transaction
 from ..eventlog.publisher import Publisher
@@ -24,7 +20,8 @@ from ..types import Receipt
 from .model import Dashboard, Level, assess, update_text
 from .system_metrics import SystemMetrics
 
-CLAIMS_KEPT = 10  # slots per job; a process whose clock is further behind than that could run one twice
+LEAST_DISTANCE = 0.8  # periods between two runs of a job: a run that began late must not cost the next one
+OVERDUE = 3  # periods without a run after which /ready says so
 STOP_SECONDS = 5.0
 
 
@@ -37,7 +34,10 @@ class Job(NamedTuple):
 
 
 class Collectors:
-    """The collectors of one process. `lag()` returns the commit-to-write lag in ms, None in a worker."""
+    """The collectors of one process. `lag()` returns the commit-to-write lag in ms, None in a worker.
+
+    `now()` returns Unix seconds, for what is stored; `clock()` seconds that never go back, for what waits.
+    """
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Collectors:
         *,
         system_metrics: SystemMetrics | None = None,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = db
         self._dashboard = dashboard
@@ -57,11 +58,12 @@ class Collectors:
         self._lag = lag
         self._system_metrics = system_metrics or SystemMetrics()
         self._now = now
-        self._reading = (
-            asyncio.Lock()
-        )  # SystemMetrics is not for two threads; a trigger may come beside a slot
-        self._scheduler: AsyncIOScheduler | None = None
+        self._clock = clock
+        # SystemMetrics is not for two threads, and a trigger may come beside the schedule.
+        self._reading = asyncio.Lock()
+        self._schedule: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._ran_at: dict[str, float] = {}  # by job, in the seconds of `clock`
         self.jobs: tuple[Job, ...] = (
             Job("metrics", 5, self.collect_metrics),
             Job("status", 15, self.check_status),
@@ -70,44 +72,50 @@ class Collectors:
     # ---- the schedule
 
     def start(self) -> None:
-        """Run every job now, and then in each of its slots."""
-        scheduler = AsyncIOScheduler(timezone=UTC)
-        options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 5}
-        scheduler.add_job(self._run_all, **options)
-        for job in self.jobs:
-            start = self.slot_start(job)
-            scheduler.add_job(
-                self.run_slot, "interval", args=[job], seconds=job.period, start_date=start, **options
-            )
-        scheduler.start()
-        self._scheduler = scheduler
-
-    def slot_start(self, job: Job) -> datetime:
-        """Choose when in its slots this process runs `job`, as a time in the next slot.
-
-        Not near an edge, or a timer that fires early would count as the slot before; and at random, or all processes
-        would ask for the database's write lock at once.
-        """
-        slot = self._now() // job.period + 1
-        return datetime.fromtimestamp((slot + random.uniform(0.1, 0.3)) * job.period, UTC)
+        """Run every job now, and then once in each of its periods."""
+        self._ran_at = {job.name: self._clock() for job in self.jobs}
+        self._schedule = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
         """End the schedule. A job that is running may finish, for STOP_SECONDS."""
-        if self._scheduler is None:
+        if self._schedule is None:
             return
-        self._scheduler.pause()
+        self._schedule.cancel()
+        self._schedule = None
         if self._running:
             await asyncio.wait(self._running, timeout=STOP_SECONDS)
-        self._scheduler.shutdown(wait=False)
-        self._scheduler = None
 
-    async def _run_all(self) -> None:
-        for job in self.jobs:
-            await self.run_slot(job)
+    @property
+    def scheduled(self) -> bool:
+        """Whether this process runs the jobs."""
+        return self._schedule is not None
 
-    async def run_slot(self, job: Job) -> None:
-        """Run `job` unless another process has its slot. Never raises: failures are counted."""
-        # A task of our own, shielded: the scheduler cancels its jobs at shutdown, which would cut a job in two.
+    def overdue(self) -> list[str]:
+        """Return a sentence for each job that has not run for OVERDUE periods, here or in another process."""
+        if self._schedule is None:
+            return []
+        waits = {job: self._clock() - self._ran_at[job.name] for job in self.jobs}
+        return [
+            f"The job {job.name} has not run for {wait:.0f} s (its period is {job.period} s): the log says why."
+            for job, wait in waits.items()
+            if wait > OVERDUE * job.period
+        ]
+
+    async def _run(self) -> None:
+        for job in self.jobs:  # one after the other: the first status needs the first metrics
+            await self.run_due(job)
+        await asyncio.gather(*(self._repeat(job) for job in self.jobs))
+
+    async def _repeat(self, job: Job) -> None:
+        # A period behind the end of the last run, not on a grid: what a suspended machine or a run that hung has missed
+        # is not made up for. asyncio sleeps by the monotonic clock.
+        while True:
+            await asyncio.sleep(job.period)
+            await self.run_due(job)
+
+    async def run_due(self, job: Job) -> None:
+        """Run `job` unless another process has run it in this period. Never raises: failures are counted."""
+        # A task of its own, shielded: `stop` cancels the schedule, which would cut a job in two.
         task = asyncio.ensure_future(self._run_claimed(job))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -115,11 +123,12 @@ class Collectors:
 
     async def _run_claimed(self, job: Job) -> None:
         try:
-            claimed = await self._db.transact(_claim_slot(job.name, int(self._now() // job.period)))
+            claimed = await self._db.transact(_claim(job, int(self._now_ms())))
             if claimed:
                 await job.work()
             self._telemetry.job_runs.labels(job.name, "ok" if claimed else "elsewhere").inc()
-        except Exception as error:  # noqa: BLE001  the next slot tries again, whatever it was
+            self._ran_at[job.name] = self._clock()
+        except Exception as error:  # noqa: BLE001  the next period tries again, whatever it was
             self._telemetry.job_runs.labels(job.name, "failed").inc()
             self._telemetry.swallow(f"jobs.{job.name}", error)
 
@@ -175,15 +184,18 @@ class Collectors:
         return self._now() * 1000
 
 
-def _claim_slot(job: str, slot: int) -> Transaction[bool]:
-    """Take a slot for this process, unless it is taken. Returns whether it was free."""
-    claimed = yield Query(
-        "INSERT INTO job_claims (job, slot) VALUES (:job, :slot) ON CONFLICT DO NOTHING RETURNING slot",
-        {"job": job, "slot": slot},
+def _claim(job: Job, now_ms: int) -> Transaction[bool]:
+    """Take the run of this period for this process, unless another has it. Returns whether it was free.
+
+    The column `slot` holds the Unix ms of the last run. One that lies in the future was written before the clock was
+    set back: it is worth nothing, but for the period within which the clocks of two machines may differ.
+    """
+    rows = yield Query("SELECT max(slot) FROM job_claims WHERE job = :job", {"job": job.name})
+    last_ms, period_ms = rows[0][0], job.period * 1000
+    if last_ms is not None and -period_ms < now_ms - last_ms < LEAST_DISTANCE * period_ms:
+        return False
+    yield Query("DELETE FROM job_claims WHERE job = :job", {"job": job.name})
+    yield Query(
+        "INSERT INTO job_claims (job, slot) VALUES (:job, :now_ms)", {"job": job.name, "now_ms": now_ms}
     )
-    if claimed:
-        oldest = slot - CLAIMS_KEPT
-        yield Query(
-            "DELETE FROM job_claims WHERE job = :job AND slot < :oldest", {"job": job, "oldest": oldest}
-        )
-    return bool(claimed)
+    return True

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from .. import __version__
 from ..broker.base import Broker
+from ..dashboard.collectors import Collectors
 from ..dashboard.model import Dashboard
 from ..errors import LogUnavailable, NotFound, Refused
 from ..eventlog.log import EventLog
@@ -39,6 +40,7 @@ class ReadEndpoints:
         broker: Broker,
         hub: Hub,
         dashboard: Dashboard,
+        collectors: Collectors,
         stats: Stats,
     ) -> None:
         self._settings = settings
@@ -47,6 +49,7 @@ class ReadEndpoints:
         self._broker = broker
         self._hub = hub
         self._dashboard = dashboard
+        self._collectors = collectors
         self._stats = stats
 
     def routes(self) -> list[BaseRoute]:
@@ -68,14 +71,18 @@ class ReadEndpoints:
         return Json({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """Answer 200 when the log can be read and is followed and the broker is connected, else 503."""
+        """Answer 200 when the log can be read and is followed, the broker is connected and the jobs run, else 503."""
         checks = {
             "log": "error" not in await self._log_state(),
             "broker": self._broker.connected,
             "hub": self._stats.ready,
         }
+        overdue = self._collectors.overdue()
+        if self._collectors.scheduled:
+            checks["jobs"] = not overdue
         ready = all(checks.values())
-        return Json({"status": "ok" if ready else "unavailable", **checks}, 200 if ready else 503)
+        detail = {"detail": " ".join(overdue)} if overdue else {}
+        return Json({"status": "ok" if ready else "unavailable", **checks, **detail}, 200 if ready else 503)
 
     async def prometheus(self, request: Request) -> Response:
         return Response(self._telemetry.render(), headers={**COMMON_HEADERS, "content-type": CONTENT_TYPE})
