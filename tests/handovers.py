@@ -18,7 +18,7 @@ from websockets.protocol import Protocol, Side, State
 from dashboard_rt.http.responses import exception_handlers
 from dashboard_rt.hub.connections import Connections
 from dashboard_rt.server.handover import HttpProtocol, WebSocketProtocol
-from dashboard_rt.server.serve import SEND_BUFFER
+from dashboard_rt.server.listeners import SEND_BUFFER
 from dashboard_rt.settings import Settings
 from dashboard_rt.transports.cable.endpoint import CableEndpoint
 from dashboard_rt.transports.sse import SseEndpoint

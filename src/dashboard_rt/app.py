@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from .hub.connections import Connections
 from .hub.follower import Follower
 from .hub.hub import Hub
 from .server.handover import COMPRESS
-from .server.shutdown import Shutdown
+from .server.shutdown import Shutdown, on_stop_signals
 from .settings import DASHBOARD_STREAM, Settings
 from .telemetry import Telemetry
 from .transports import sse
@@ -217,8 +216,7 @@ async def run_worker(settings: Settings) -> None:
         raise BadSetting(f"STREAMS must list {DASHBOARD_STREAM}:state for a worker to publish to.")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    on_stop_signals(lambda: loop.call_soon_threadsafe(stopped.set))
     async with publishing(settings) as parts:
         dashboard = Dashboard(parts.db, settings.keep_records)
         collectors = Collectors(parts.db, dashboard, parts.publisher, parts.telemetry)

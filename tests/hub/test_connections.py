@@ -294,6 +294,35 @@ def test_a_drain_cuts_who_is_left_at_its_deadline() -> None:
     simulate(work, DRAIN_SECONDS="4")
 
 
+def test_a_drain_waits_a_second_for_answers_and_longer_for_who_still_reads() -> None:
+    async def work(room: Room) -> None:
+        silent, reading = room.enter("ext"), room.enter("ext")
+        loop = asyncio.get_running_loop()
+        assert silent.transport is not None and reading.transport is not None
+        room.publish(9)
+        began = loop.time()
+        draining = loop.create_task(room.connections.drain())
+        await asyncio.sleep(0.5)
+        transports = silent.transport, reading.transport
+        transports[0].buffer = b""  # taken, but the close frame is not answered
+        await asyncio.sleep(0.4)
+        assert [transport.aborted for transport in transports] == [False, False]
+        await asyncio.sleep(0.3)
+        assert [transport.aborted for transport in transports] == [True, False]
+        silent.drop()  # as the transport tells after an abort
+        await asyncio.sleep(1.8)
+        assert [transport.aborted for transport in transports] == [True, False]
+        transports[1].buffer = b""
+        await asyncio.sleep(0.2)
+        assert [transport.aborted for transport in transports] == [True, True]
+        reading.drop()
+        await draining
+        assert loop.time() - began == pytest.approx(3.2, abs=0.2)
+        assert room.value("aborted", transport="cable") == 0, "they took everything"
+
+    simulate(work)
+
+
 def test_a_second_drain_and_a_lost_client_say_nothing_twice() -> None:
     async def work(room: Room) -> None:
         staying, lost = room.enter("sse"), room.enter("ext")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from uvicorn import Config, Server
 
-from dashboard_rt.server.shutdown import Shutdown, forget_sigterm, uvicorn_server
+from dashboard_rt.server.shutdown import Shutdown, forget_sigterm, on_stop_signals, uvicorn_server
 from dashboard_rt.settings import Settings
 from dashboard_rt.transports.asgi import Outbox
 from dashboard_rt.transports.sse import IDENTITY, SseConnection, SseRequest
 from dashboard_rt.types import Kind
-from tests.handovers import until
+from tests.handovers import turns, until
 from tests.simulation import FakeLog, Process
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
@@ -92,12 +94,12 @@ def test_uvicorns_server_is_found_by_its_signal_handler() -> None:
     assert uvicorn_server() is None
 
 
-def test_without_plain_clients_a_signal_is_obeyed_at_once() -> None:
+def test_without_plain_clients_uvicorn_hears_a_signal_at_once_and_the_goodbyes_begin() -> None:
     async def work(world: World) -> None:
         world.shutdown.install()
         signal.raise_signal(TERM)
         assert world.server.heard == [TERM]
-        assert not world.process.connections.draining
+        await until(lambda: world.process.connections.draining)
 
     run(work)
 
@@ -132,10 +134,38 @@ def test_a_second_ctrl_c_is_impatience() -> None:
         assert world.server.heard == []
         signal.raise_signal(INT)
         assert world.server.heard == [INT]
-        world.gate.set()
+        assert world.server.should_exit, "uvicorn takes it for the second one"
+        await until(lambda: world.process.connections.count == 0)
         await world.serving
 
     run(work)
+
+
+def test_a_worker_whose_supervisor_has_ended_stops_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(world: World) -> None:
+        sentinel, parent = os.pipe()
+        monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(sentinel=sentinel))
+        world.shutdown.install()
+        await turns()
+        assert world.server.heard == []
+        os.close(parent)  # as the system does for a process that is killed
+        await until(lambda: world.server.heard == [TERM])
+        world.shutdown.finish()
+        os.close(sentinel)
+
+    run(work)
+
+
+@pytest.mark.parametrize("first", [TERM, INT])
+def test_a_process_without_uvicorn_stops_and_at_a_ctrl_c_behind_that_ends(
+    monkeypatch: pytest.MonkeyPatch, first: signal.Signals
+) -> None:
+    heard: list[object] = []
+    monkeypatch.setattr("os._exit", heard.append)
+    on_stop_signals(lambda: heard.append("stop"))
+    for number in (first, TERM, INT):
+        signal.raise_signal(number)
+    assert heard == ["stop", "stop", 130, "stop"]  # a real one does not come back
 
 
 def test_where_the_signals_are_somebody_elses_nothing_is_touched() -> None:

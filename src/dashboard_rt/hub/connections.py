@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 
@@ -21,7 +22,8 @@ from .timer import Timer
 
 SLICES = 30  # of the shortest heartbeat interval: 16,000 heartbeats at once would stall the loop
 SWEEP_SECONDS = 0.5  # how often stuck connections are looked for
-CLOSE_SECONDS = 5.0  # for goodbyes to arrive and be answered, within DRAIN_SECONDS
+CLOSE_SECONDS = 5.0  # for goodbyes to be taken, within DRAIN_SECONDS
+ANSWER_SECONDS = 1.0  # for goodbyes that were taken to be answered
 GOODBYES_PER_SECOND = 2000  # not faster, or all clients come back at once
 
 
@@ -86,6 +88,7 @@ class Connections:
         self._address_of: dict[Subscriber, str] = {}
         self._closing: dict[Subscriber, float] = {}  # said goodbye to; when they are cut
         self._empty = asyncio.Event()
+        self._drain: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
         self._next_sweep = 0.0
 
@@ -211,24 +214,47 @@ class Connections:
     # ---- the drain
 
     async def drain(self) -> None:
-        """Say goodbye to each connection at its own moment, with its own time to come back; then cut who is left."""
+        """Say goodbye to each connection at its own moment, with its own time to come back; then cut who is left.
+
+        A second caller waits for the first one's drain.
+        """
         self.draining = True
+        if self._drain is None:
+            self._drain = asyncio.get_running_loop().create_task(self._drain_all())
+        await asyncio.shield(self._drain)
+
+    async def _drain_all(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.drain_seconds
         await self._say_goodbye(list(self))
-        try:
-            async with asyncio.timeout_at(min(deadline, loop.time() + CLOSE_SECONDS)):
+        deadline = min(deadline, loop.time() + CLOSE_SECONDS)
+        await self._until_empty(min(deadline, loop.time() + ANSWER_SECONDS))
+        while self.count and loop.time() < deadline:
+            # They have it all and do not answer: a hung page, or a TLS peer that says nothing at the end.
+            for connection in list(self):
+                if not connection.sink.get_write_buffer_size():
+                    connection.sink.abort()
+            await self._until_empty(min(deadline, loop.time() + 0.1))
+        self.cut_all()
+
+    async def _until_empty(self, deadline: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
                 while self.count:
                     await self._empty.wait()
-        except TimeoutError:
-            for connection in list(self):
-                self._cut(connection)
+
+    def cut_all(self) -> None:
+        """End every connection now."""
+        for connection in list(self):
+            self._cut(connection)
 
     async def _say_goodbye(self, connections: list[Subscriber]) -> None:
         random.shuffle(connections)
         spread = self._settings.drain_seconds / 2  # the rest of the time is for the last bytes to leave
         batch = max(1, round(max(GOODBYES_PER_SECOND, len(connections) / max(spread, 0.01)) / 100))
         for start in range(0, len(connections), batch):
+            if not self.count:
+                return
             for connection in connections[start : start + batch]:
                 goodbye = partial(connection.goodbye, "server_restart", self.retry_ms())
                 self.hub.attempt("connections.goodbye", connection, goodbye)

@@ -1,46 +1,43 @@
-"""`dashboard-rt serve`: uvicorn with our protocol classes, on a listening socket that is bound here.
-
-Bound here because accepted sockets inherit their buffer sizes from the listener, and because a port in use deserves
-a sentence that says what to do.
-"""
+"""`dashboard-rt serve`: uvicorn with our protocol classes, in this process or in several below a supervisor."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import math
-import os
+import multiprocessing.connection
 import resource
 import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from types import FrameType
+from typing import NoReturn
 
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from ..errors import BadSetting
 from ..hub.timer import next_tick
 from ..logconfig import log_config
 from ..settings import Settings
+from .listeners import BACKLOG, listen, url
+from .shutdown import end_at_once, end_before_the_start
 
-SEND_BUFFER = 65536  # bytes; otherwise Linux grows the buffer of a stuck reader to megabytes
-BACKLOG = 4096
 GRACE_SECONDS = 5  # behind DRAIN_SECONDS, for what does not end by itself
 
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit status. Raises BadSetting."""
-    listener = listen(settings.host, settings.port)
-    print(f"The dashboard is at {url(listener)} (Ctrl-C stops it)", flush=True)
+    listeners = listen(settings.host, settings.port)
+    print(f"The dashboard is at {url(listeners[0])} (Ctrl-C stops it)", flush=True)
     config = uvicorn_config(settings)
     if settings.web_concurrency > 1:
-        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor = Supervisor(config, sockets=listeners)
         supervisor.run()
         return int(any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes))
-    return _serve_here(QuietServer(config), listener)
+    return _serve_here(QuietServer(config), listeners)
 
 
 class QuietServer(Server):
@@ -61,21 +58,79 @@ class QuietServer(Server):
                     await self._signalled.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
+        """Stop. A Ctrl-C while it is stopping ends the process at once.
+
+        uvicorn would leave out the shutdown of the app then, which is cancelled later, with a traceback, and goes on
+        for as long as it likes. It would also raise the signal again at the end, for the status: ours is 0.
+        """
+        if sig == signal.SIGINT and self.should_exit:
+            end_at_once()
+        self.should_exit = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._signalled.set)
 
 
-def _serve_here(server: Server, listener: socket.socket) -> int:
+def _serve_here(server: Server, listeners: list[socket.socket]) -> int:
     def stop(number: int, frame: FrameType | None) -> None:
-        # uvicorn raises the signal again once it has shut down well: the status has to be 0 then, not -15.
+        """Hear a signal where uvicorn does not: before it has begun, and when it has ended and a thread has not."""
         if not server.started:
-            raise SystemExit(0)
+            end_before_the_start()
+        if number == signal.SIGINT:
+            end_at_once()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    server.run(sockets=[listener])
+    server.run(sockets=listeners)
     return 0 if server.started else 1
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's supervisor of worker processes, which alone hears Ctrl-C.
+
+    A terminal sends it to every process of the group. The workers have it blocked from birth: one that is still
+    importing would answer with a traceback, and what they have to do they are told by SIGTERM. That the supervisor
+    has ended without a word they notice themselves (shutdown.py).
+    """
+
+    def init_processes(self) -> None:
+        resource_tracker.ensure_running()  # begun by the first worker's start, it would unblock the signal
+        with _ctrl_c_blocked():
+            super().init_processes()
+
+    def handle_signals(self) -> None:  # some of which start workers
+        with _ctrl_c_blocked():
+            super().handle_signals()
+
+    def keep_subprocess_alive(self) -> None:
+        with _ctrl_c_blocked():
+            super().keep_subprocess_alive()
+
+    def handle_int(self) -> None:
+        if self.should_exit.is_set():
+            self._end_at_once()
+        super().handle_int()
+
+    def join_all(self) -> None:
+        """Wait for the workers, which may take as long as a drain. A Ctrl-C then is impatience."""
+        while sentinels := [worker.process.sentinel for worker in self.processes if worker.exitcode is None]:
+            if signal.SIGINT in self.signal_queue:
+                self._end_at_once()
+            multiprocessing.connection.wait(sentinels, timeout=0.1)
+
+    def _end_at_once(self) -> NoReturn:
+        for worker in self.processes:
+            worker.kill()
+        end_at_once()
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Block SIGINT, which processes that are started within inherit. For this one it waits until the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def uvicorn_config(settings: Settings) -> Config:
@@ -109,54 +164,3 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS refuses some: MAX_CLIENTS follows the soft limit
             print(f"The limit of open files stays at {soft}: {error}", file=sys.stderr)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises BadSetting, which says what to do."""
-    try:
-        (family, _, _, _, address), *_ = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            _bind(listener, host, address)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise explain(error, host, port) from None
-    return listener
-
-
-def _bind(listener: socket.socket, host: str, address: tuple[object, ...]) -> None:
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    if listener.family == socket.AF_INET6 and host == "::":
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `::` means IPv4 too
-    listener.bind(address)
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-
-
-def explain(error: OSError, host: str, port: int) -> BadSetting:
-    """Turn the system's error into a sentence that says what to do."""
-    if isinstance(error, socket.gaierror):
-        return BadSetting(
-            f"HOST {host} cannot be resolved: give an address of this machine, such as 127.0.0.1."
-        )
-    if error.errno == errno.EADDRINUSE:
-        return BadSetting(
-            f"Port {port} on {host} is in use: stop what uses it, or choose another: PORT={port + 1} make run"
-        )
-    if error.errno == errno.EACCES:
-        return BadSetting(f"Port {port} is for the system alone: choose a PORT above 1023.")
-    if error.errno == errno.EADDRNOTAVAIL:
-        return BadSetting(f"HOST {host} is no address of this machine: 0.0.0.0 is every one it has.")
-    return BadSetting(f"Cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}.")
-
-
-def url(listener: socket.socket) -> str:
-    """Return the address to open in a browser on this machine."""
-    host, port = listener.getsockname()[:2]
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{name}:{port}/"
