@@ -129,6 +129,13 @@ def test_a_foreign_server_and_a_removed_header_are_notes() -> None:
     assert "note: no x-accel-buffering header arrived" in result.output
 
 
+def test_headers_of_a_stranger_are_printed_as_text() -> None:
+    headers = {"x-accel-buffering": "no", "via": "a\x9b31m"}
+    result = run(Behaviour(headers=headers))
+    assert r"via: a\u009b31m" in result.output
+    assert all(line.isprintable() for line in result.output.split("\n"))
+
+
 def test_no_server() -> None:
     result = CliRunner().invoke(doctor, [f"http://{unused_address()}", "--seconds", "1"])
     assert result.exit_code == 1

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncGenerator
 
+import orjson
 import pytest
 
-from dashboard_rt.client.connection import Event, EventKind, Step, Timing
+from dashboard_rt.client import report
+from dashboard_rt.client.connection import (
+    Event,
+    EventKind,
+    OpenConnection,
+    ResponseHead,
+    Step,
+    Timing,
+    TransportName,
+)
 from dashboard_rt.client.failures import ConnectionFailed, FailureReason
 from dashboard_rt.client.report import (
+    Printer,
     RunStats,
     SequenceChecker,
     exit_code,
@@ -17,6 +29,7 @@ from dashboard_rt.client.report import (
     percentile,
     plural,
 )
+from dashboard_rt.client.terminal import display_width
 from dashboard_rt.types import Position, Verdict
 
 # ---- SequenceChecker
@@ -171,3 +184,69 @@ def test_a_goodbye_without_a_reason_is_counted_as_such() -> None:
     for text in ("{}", '{"reason":null}', "not JSON"):
         stats.record_event(Event(EventKind.GOODBYE, text), SequenceChecker())
     assert stats.goodbyes == {"no reason": 3}
+
+
+# ---- what strangers wrote
+
+
+STRANGE = "a\x1b[2J\x9b31m\u202e\n日本"
+SHOWN = r"a\u001b[2J\u009b31m\u202e\u000a日本"
+
+
+def test_what_strangers_wrote_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = Printer(clients=1, debug=True)
+    head = ResponseHead(200, "HTTP/1.1", {"via": STRANGE}, subprotocol=STRANGE)
+    printer.connected(1, OpenConnection(TransportName.CABLE, Timing(), head, nothing()))
+    for kind in EventKind:
+        printer.received(1, Event(kind, STRANGE, Position(STRANGE, 1)), fault=STRANGE)
+    printer.failed(1, ConnectionFailed(FailureReason.DROPPED, STRANGE))
+    printer.waiting(1, 1.0, Position(STRANGE, 1))
+    out, err = capsys.readouterr()
+    lines = (out + err).splitlines()
+    assert len(lines) == 2 + 2 * len(EventKind) + 2
+    assert all(SHOWN in line and line.isprintable() for line in lines)
+
+
+async def nothing() -> AsyncGenerator[Event, None]:
+    """No events."""
+    for event in list[Event]():
+        yield event
+
+
+def test_the_summary_has_no_line_of_a_stranger() -> None:
+    stats = RunStats(reached=1)
+    stats.record_event(
+        Event(EventKind.GOODBYE, orjson.dumps({"reason": STRANGE}).decode()), SequenceChecker()
+    )
+    stats.record_failure(ConnectionFailed(FailureReason.DROPPED, STRANGE))
+    lines = format_summary(stats, 2, 1.0).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert [line for line in lines if SHOWN in line] == [
+        f"  goodbyes      {SHOWN} 1",
+        f"    1 x {SHOWN}",
+    ]
+
+
+@pytest.mark.parametrize("text", ["日本" * 100, "e\u0301" * 100, "👍" * 100, STRANGE * 10])
+def test_a_line_is_as_wide_as_the_terminal_at_most(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = iter([60, 31, 30])
+    monkeypatch.setattr(report, "terminal_columns", lambda: next(columns))
+    printer = Printer(clients=1, debug=False)
+    for most in (60, 31, 30):  # a window that is made smaller
+        printer.received(1, Event(EventKind.UPDATE, text), fault=None)
+        line = capsys.readouterr().out.rstrip("\n")
+        assert most - 2 <= sum(map(display_width, line)) <= most
+        assert line.endswith("…")
+
+
+@pytest.mark.parametrize("reason", [1, [1], {"a": {}}, "", None])
+def test_a_reason_that_is_no_text_is_none(reason: object) -> None:
+    assert Event(EventKind.GOODBYE, orjson.dumps({"reason": reason}).decode()).goodbye_reason == "no reason"
+
+
+def test_a_reason_is_counted_by_its_first_words() -> None:
+    assert Event(EventKind.GOODBYE, '{"reason":"%s"}' % ("a" * 5000)).goodbye_reason == "a" * 64
+    deep = "[" * 1000 + "]" * 1000
+    assert Event(EventKind.GOODBYE, f'{{"reason":{deep}}}').goodbye_reason == "no reason"

@@ -20,6 +20,7 @@ import orjson
 from ..types import Position, Verdict
 
 CONNECT_SECONDS = 10.0  # for TCP and TLS; a longer silence here is a filtered port, not a slow server
+MAX_REASON_CHARS = 64
 
 
 class TransportName(StrEnum):
@@ -120,8 +121,9 @@ class Event:
 
     @property
     def goodbye_reason(self) -> str:
-        """The reason that a goodbye gives, or "no reason"."""
-        return str(json_object(self.text).get("reason") or "no reason")
+        """The reason that a goodbye gives, or "no reason"; cut, since it is counted by its text."""
+        reason = json_object(self.text).get("reason")
+        return reason[:MAX_REASON_CHARS] if isinstance(reason, str) and reason else "no reason"
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from .diagnosis import HEARTBEAT_DUE_SECONDS, Finding, diagnose
 from .observation import Observation, observe_both
 from .report import plural
 from .target import BadTarget, Target, read_target
+from .terminal import echo
 
 SHOWN_HEADERS = ("content-type", "content-encoding", "cache-control", "x-accel-buffering", "server", "via")
 
@@ -68,16 +69,17 @@ def _format_ms(value: float | None) -> str:
 
 def run_doctor(target: Target, seconds: float, origin: str | None) -> int:
     """Observe, diagnose and print; returns the exit code."""
-    click.echo(f"Watching {target.origin} for {seconds:g} s as a page of {origin or target.origin} would ...")
+    echo(f"Watching {target.origin} for {seconds:g} s as a page of {origin or target.origin} would ...")
     sse, cable = asyncio.run(observe_both(target, seconds, origin))
     serious = 0
     for observation, other in ((sse, cable), (cable, sse)):
         findings = diagnose(observation, other)
         serious += sum(not finding.harmless for finding in findings)
-        click.echo("")
+        echo()
         for line in format_section(observation, findings):
-            click.echo(line)
-    click.echo(f"\n{plural(serious, 'finding')}." if serious else "\nBoth transports are healthy.")
+            echo(line)
+    echo()
+    echo(f"{plural(serious, 'finding')}." if serious else "Both transports are healthy.")
     return 1 if serious else 0
 
 

@@ -20,6 +20,7 @@ from .connection import TransportName
 from .listener import ClientOptions, run_listeners
 from .report import Printer, RunStats, exit_code, format_summary, plural, print_stats
 from .target import BadTarget, read_target
+from .terminal import echo
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 # More than two heartbeats of 15 s, and than three pings of 3 s.
@@ -63,11 +64,12 @@ def run_listen(options: ListenOptions, url: str) -> int:
     raise_file_limit(options.clients)
     timeout = options.timeout or DEFAULT_TIMEOUTS[options.transport]
     client = ClientOptions(options.transport, target, timeout, not options.no_reconnect, options.position)
-    click.echo(f"{plural(options.clients, 'client')} on {target.url(options.transport)}, Ctrl-C ends it")
+    echo(f"{plural(options.clients, 'client')} on {target.url(options.transport)}, Ctrl-C ends it")
     stats, started_at = RunStats(), time.monotonic()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         signal_number = runner.run(run_clients(options, client, stats))
-    click.echo(format_summary(stats, options.clients, time.monotonic() - started_at))
+    for line in format_summary(stats, options.clients, time.monotonic() - started_at).split("\n"):
+        echo(line)
     return exit_code(stats, options.clients, signal_number)
 
 
@@ -92,9 +94,10 @@ async def run_clients(options: ListenOptions, client: ClientOptions, stats: RunS
         loop.add_signal_handler(number, _set_ended, ended, number)
     printer = Printer(options.clients, options.debug)
     tasks = [loop.create_task(run_listeners(options.clients, client, stats, printer))]
-    tasks[0].add_done_callback(lambda _task: _set_ended(ended, None))
     if options.stats_interval:
         tasks.append(loop.create_task(print_stats(stats, options.clients, options.stats_interval)))
+    for task in tasks:  # the statistics end only when they cannot be printed
+        task.add_done_callback(lambda _task: _set_ended(ended, None))
     await asyncio.wait([ended], timeout=options.seconds)
     await _cancel(tasks)
     return ended.result() if ended.done() else None
@@ -194,6 +197,7 @@ def listen(ctx: click.Context, /, transport: str, **arguments: Any) -> None:
       1    updates were lost or doubled, a client could not connect, or was away at the end
       2    wrong usage
       130  Ctrl-C, and all was well until then (143: SIGTERM)
+      141  what read the output has gone
     """
     options = ListenOptions(transport=TransportName(transport), **arguments)
     if options.url is None:

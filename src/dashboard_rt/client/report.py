@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shutil
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import click
-
 from ..types import Position, Verdict
 from .connection import Event, EventKind, OpenConnection, Step, Timing, TransportName
 from .failures import ConnectionFailed, FailureReason
+from .terminal import echo, printable, terminal_columns
 
 MAX_TIMINGS = 100_000  # the newest count: a run that reconnects for days must not fill the memory
 
@@ -205,7 +202,7 @@ def format_summary(stats: RunStats, clients: int, seconds: float) -> str:
         lines.append(f"  failures      {format_counts(stats.failures)}")
     if clients > 1:  # a single client has printed its failures already
         lines += [f"    {n} x {message}" for message, n in stats.failure_messages.most_common(5)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _format_received(stats: RunStats, seconds: float) -> list[str]:
@@ -232,8 +229,6 @@ class Printer:
         self._debug = debug
         self._many = clients > 1
         self._verbose = debug or not self._many
-        cut = sys.stdout.isatty() and not debug
-        self._width = shutil.get_terminal_size().columns if cut else None
 
     def connected(self, client: int, connection: OpenConnection) -> None:
         """Print how long connecting took, and the protocol that was agreed on."""
@@ -269,9 +264,8 @@ class Printer:
     def _line(self, client: int, label: str, text: str, err: bool = False) -> None:
         now = datetime.now().strftime("%H:%M:%S.%f")[:-3]
         line = f"{now} {f'#{client} ' if self._many else ''}{label:<10} {text}"
-        if self._width is not None and len(line) > self._width and not err:
-            line = f"{line[: self._width - 1]}…"
-        click.echo(line, err=err)
+        # Asked for each line, since a window changes its size; a failure is never cut.
+        echo(line, err=err, columns=None if err or self._debug else terminal_columns())
 
 
 def _format_event(event: Event) -> str:
@@ -297,7 +291,7 @@ async def print_stats(stats: RunStats, clients: int, interval: float) -> None:
         now = time.monotonic()
         rate = (stats.updates - previous_updates) / (now - previous_at)
         previous_at, previous_updates = now, stats.updates
-        click.echo(
+        echo(
             f"{now - started_at:6.1f} s  {stats.connected}/{clients} connected, {rate:.1f} updates/s, "
             f"{stats.updates} updates, {stats.heartbeats} heartbeats, lost {stats.lost}, "
             f"doubled {stats.doubled}, {plural(stats.reconnects, 'reconnect')}"
