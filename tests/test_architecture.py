@@ -24,7 +24,7 @@ LAW = (
     ("http",),
     ("transports",),
     ("server",),
-    ("app",),
+    ("app", "lines"),
     ("__main__",),
 )
 PLACE = {name: place for place, names in enumerate(LAW) for name in names}

@@ -16,8 +16,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dashboard_rt.__main__ import line_groups
-
 PATIENCE = 20.0
 
 
@@ -107,10 +105,21 @@ def test_all_commands_are_listed(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["publish", "events"], ["publish", "events", "1", "--lines"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["publish", "events"],
+        ["publish", "events", "1", "--lines"],
+        ["publish", "events", "-", "--lines", "--key", ""],
+        ["publish", "events", "1", "--key", ""],
+        ["publish", "events", "1", "--key", "k" * 65],
+        ["publish", "events", "1", "--key", "a\nb"],
+        ["publish", "events", "1", "--key", "ä"],
+    ],
 )
 def test_wrong_usage(shell: Shell, arguments: list[str]) -> None:
-    assert shell.run(*arguments).returncode == 2
+    result = shell.run(*arguments)
+    assert result.returncode == 2 and "Error: " in result.stderr
 
 
 @pytest.mark.parametrize("command", [["serve"], ["worker"], ["init"], ["publish", "events", "1"]])
@@ -146,7 +155,14 @@ def test_publish(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(["events", "{"], "This is not JSON"), (["other", "1"], "There is no stream 'other'")],
+    [
+        (["events", "{"], "This is not JSON"),
+        (["events", "-"], "This is not JSON"),
+        (["events", f'"{"a" * 65535}"'], "An update has at most 65536 bytes"),
+        (["events", os.fsdecode(b'"\xff"')], "This is not JSON"),
+        (["ot\x1bher", "1"], r"There is no stream 'ot\x1bher'"),
+        (["other", "-", "--lines"], "There is no stream 'other'"),
+    ],
 )
 def test_publish_refused(shell: Shell, arguments: list[str], sentence: str) -> None:
     result = shell.run("publish", *arguments)
@@ -160,14 +176,75 @@ def test_lines_are_published_as_they_come(shell: Shell) -> None:
             process.stdin.write(f"{number}\n")
             process.stdin.flush()
             assert line(process).endswith(f"-{number}\n")
-        status, err = ends(process, signal.SIGINT)
-    assert status == 1 and "Aborted" in err
 
 
-def test_lines_that_come_together_are_one_group(tmp_path: Path) -> None:
-    (tmp_path / "lines").write_bytes(b"1\n\n2\r\n3")
-    with (tmp_path / "lines").open("rb") as file:
-        assert list(line_groups(file.fileno())) == [[b"1", b"2\r"], [b"3"]]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_lines_says_what_was_published(shell: Shell, number: signal.Signals) -> None:
+    with shell.start("publish", "events", "-", "--lines") as process:
+        assert process.stdin is not None
+        process.stdin.write("1\n2\n3")
+        process.stdin.flush()
+        position = line(process).strip()
+        status, err = ends(process, number)
+    assert status == 128 + number
+    assert err == f"Aborted: 2 updates were published, up to {position}, and none from line 3 on.\n"
+
+
+def test_many_short_lines_are_published_up_to_a_bad_one(shell: Shell) -> None:
+    lines = "".join(f"{number}\n" for number in range(20_000))
+    result = shell.run("publish", "events", "-", "--lines", stdin=f"{lines}{{\n1\n")
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[-1].endswith("-20000")
+    assert result.stderr.startswith("Error: Line 20001: This is not JSON")
+    assert re.search(
+        r"20000 updates were published, up to \w+-20000, and none from line 20001", result.stderr
+    )
+
+
+# ---- an output that cannot be written
+
+
+def run_into(file: int, shell: Shell, arguments: str) -> tuple[int, str]:
+    """The exit status of a command whose output goes to `file`, and what it wrote to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dashboard_rt", *arguments.split()],
+        input="1\n",
+        env=shell.environ,
+        stdout=file,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    os.close(file)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "done"),
+    [
+        ("--help", ""),
+        ("listen --help", ""),
+        ("init", ""),
+        ("publish events 1", r" The update is on disk at \w+-1\."),
+        ("publish events - --lines", r" 1 update was published, up to \w+-1, and none from line 2 on\."),
+        ("serve", ""),
+        ("listen http://127.0.0.1:1", ""),
+        ("doctor http://127.0.0.1:1 --seconds 0.5", ""),
+    ],
+)
+def test_a_full_disk_under_the_output_is_one_sentence(shell: Shell, arguments: str, done: str) -> None:
+    status, err = run_into(os.open("/dev/full", os.O_WRONLY), shell, arguments)
+    assert status == 1
+    sentence = r"Error: The output cannot be written \(No space left on device\)\."
+    assert re.fullmatch(f"{sentence}{done}\n", err), err
+
+
+@pytest.mark.parametrize("arguments", ["--version", "publish events - --lines", "listen http://127.0.0.1:1"])
+def test_an_output_that_nobody_reads_any_more_ends_quietly(shell: Shell, arguments: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert run_into(writing, shell, arguments) == (128 + signal.SIGPIPE, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

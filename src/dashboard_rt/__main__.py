@@ -1,15 +1,16 @@
 """The command line: `python -m dashboard_rt`, installed as `dashboard-rt`. Settings are environment variables.
 
-Exit status: 0 done, 1 it could not be done (one sentence on stderr says why), 2 wrong usage.
+The exit statuses are in the help of the whole, and those of a signal are 128 + its number.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +18,8 @@ import click
 import uvloop
 
 from . import __version__
-from .errors import DashboardError
+from .client.terminal import echo, open_standard_streams, printable
+from .errors import DashboardError, UnknownStream
 from .logconfig import configure
 from .settings import Settings
 
@@ -25,7 +27,17 @@ CLIENT_COMMANDS = {
     "listen": "dashboard_rt.client.listen:listen",
     "doctor": "dashboard_rt.client.doctor:doctor",
 }
-READ_BYTES = 65536
+# What writing to a file or a pipe fails with. Any other OSError that gets here is a fault of ours: a traceback.
+OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
+class OutputFailed(Exception):
+    """The standard output cannot be written. `done`: what was done nevertheless. No OSError: click takes those."""
+
+    def __init__(self, error: OSError, done: str = "") -> None:
+        super().__init__(error)
+        self.error = error
+        self.done = done
 
 
 class Commands(click.Group):
@@ -42,12 +54,21 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Parse the arguments; --help and --version print here."""
+        try:
+            return super().make_context(*args, **more)
+        except OSError as error:
+            raise OutputFailed(error) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. A DashboardError ends it with its own sentence and status 1."""
         try:
             return super().invoke(ctx)
         except DashboardError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(printable(str(error))) from None
+        except OSError as error:
+            raise OutputFailed(error) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +80,14 @@ def cli() -> None:
 
     \b
     Example: PORT=8080 dashboard-rt serve
+
+    \b
+    Exit status:
+      0    done
+      1    it could not be done, or a fault was found: stderr or the report says which
+      2    wrong usage
+      130  Ctrl-C (143: SIGTERM); serve and worker stop in order, and that is 0
+      141  what read the output has gone
     """
 
 
@@ -110,7 +139,7 @@ def init(new_epoch: bool) -> None:
     \b
     Example: dashboard-rt init --new-epoch
     """
-    click.echo(uvloop.run(_init(_settings(), new_epoch)))
+    echo(uvloop.run(_init(_settings(), new_epoch)))
 
 
 async def _init(settings: Settings, new_epoch: bool) -> str:
@@ -132,61 +161,80 @@ async def _init(settings: Settings, new_epoch: bool) -> str:
 def publish(stream: str, json: str, key: str | None, lines: bool) -> None:
     """Publish JSON to a stream, and print its position once it is on disk.
 
-    With - the JSON is read from the standard input.
+    With - the JSON is read from the standard input. An update has at most 64 KiB. Lines are published as they
+    come, many at a time in one transaction, up to the first that is no JSON: that one is named, and what was
+    published before it.
 
     \b
     Example: dashboard-rt publish events '{"message": "hello"}'
              tail -f app.ndjson | dashboard-rt publish events - --lines
     """
-    if lines and (json != "-" or key):
+    if lines and (json != "-" or key is not None):
         raise click.UsageError("--lines needs - in the place of the JSON, and goes without --key.")
-    groups = line_groups(sys.stdin.fileno()) if lines else iter([[_whole(json)]])
-    uvloop.run(_publish(_settings(), stream, groups, key))
+    _check_key(key)
+    status = uvloop.run(_publish_lines(stream) if lines else _publish(stream, json, key))
+    sys.exit(status)
 
 
-def _whole(json: str) -> bytes:
-    return sys.stdin.buffer.read() if json == "-" else json.encode()
+def _check_key(key: str | None) -> None:
+    from .http.publish import MAX_KEY_BYTES  # noqa: PLC0415
+
+    if key is not None and not (0 < len(key) <= MAX_KEY_BYTES and key.isascii() and key.isprintable()):
+        raise click.UsageError(f"--key must be 1 to {MAX_KEY_BYTES} printable ASCII characters.")
 
 
-def line_groups(file: int) -> Iterator[Sequence[bytes]]:
-    """Read the lines of a file descriptor, as many at a time as are there: a slow writer's one by one.
-
-    Not through `sys.stdin`: a thread that reads from it keeps the interpreter from ending.
-    """
-    rest = b""
-    while chunk := os.read(file, READ_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if group := [line for line in lines if line.strip()]:
-            yield group
-    if rest.strip():
-        yield [rest]
-
-
-async def _publish(
-    settings: Settings, stream: str, groups: Iterator[Sequence[bytes]], key: str | None
-) -> None:
+async def _publish(stream: str, json: str, key: str | None) -> int:
     from .app import publishing  # noqa: PLC0415
-    from .eventlog.publisher import clean_json  # noqa: PLC0415
+    from .lines import MAX_READ_BYTES, read_update  # noqa: PLC0415
 
+    # What the shell handed over in another encoding than that of the terminal is in it as lone surrogates.
+    raw = sys.stdin.buffer.read(MAX_READ_BYTES) if json == "-" else json.encode("utf-8", "surrogateescape")
+    text = read_update(raw)
+    async with publishing(_settings()) as parts:
+        receipt = await parts.publisher.publish(stream, [text], key)
+    try:
+        echo(str(receipt.position))
+    except OSError as error:
+        raise OutputFailed(error, f"The update is on disk at {receipt.position}.") from error
+    return 0
+
+
+async def _publish_lines(stream: str) -> int:
+    from .app import publishing  # noqa: PLC0415
+    from .lines import LinePublisher, read_chunks  # noqa: PLC0415
+
+    settings = _settings()
+    if stream not in settings.streams:  # before the first line, for which it may have to wait
+        names = ", ".join(sorted(settings.streams))
+        raise UnknownStream(f"There is no stream {stream!r} here: set STREAMS, which has {names}.")
+    stop = _first_signal()
     async with publishing(settings) as parts:
-        async for group in _read_ahead(groups):
-            receipt = await parts.publisher.publish(stream, [clean_json(text) for text in group], key)
-            click.echo(receipt.position)
+        run = LinePublisher(lambda texts: parts.publisher.publish(stream, texts), lambda at: echo(str(at)))
+        try:
+            await run.run(read_chunks(sys.stdin.fileno(), stop), stop.done)
+        except OSError as error:
+            raise OutputFailed(error, str(run.progress)) from error
+    if stop.done():
+        echo(f"Aborted: {run.progress}", err=True)
+        return 128 + stop.result()
+    if run.progress.position is None:
+        echo("The standard input holds no update. Nothing was published.", err=True)
+    return 0
 
 
-async def _read_ahead(groups: Iterator[Sequence[bytes]]) -> AsyncIterator[Sequence[bytes]]:
-    """Read groups in a thread, one ahead. It is a daemon, because Ctrl-C must not wait for the next line."""
-    queue: asyncio.Queue[Sequence[bytes] | None] = asyncio.Queue(1)
+def _first_signal() -> asyncio.Future[int]:
+    """Return a future of the number of SIGINT or SIGTERM. A second one is no longer caught."""
     loop = asyncio.get_running_loop()
+    stop: asyncio.Future[int] = loop.create_future()
 
-    def feed() -> None:
-        for group in groups:
-            asyncio.run_coroutine_threadsafe(queue.put(group), loop).result()
-        asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
+    def set_stop(number: int) -> None:
+        stop.set_result(number)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
 
-    threading.Thread(target=feed, daemon=True).start()
-    while (group := await queue.get()) is not None:
-        yield group
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, set_stop, number)
+    return stop
 
 
 def _settings() -> Settings:
@@ -195,7 +243,36 @@ def _settings() -> Settings:
 
 def main() -> None:
     """Run the `dashboard-rt` script."""
-    cli(prog_name="dashboard-rt")
+    open_standard_streams()
+    sys.exit(run_command_line())
+
+
+def run_command_line() -> int:
+    """Run the command that the arguments name, and return the exit status."""
+    try:
+        status = cli.main(prog_name="dashboard-rt", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.ClickException as error:
+        error.show(sys.stderr)  # not where click would: it writes UTF-8 to a terminal that is ASCII
+        return error.exit_code
+    except click.Abort:
+        echo("Aborted!", err=True)
+        return 128 + signal.SIGINT
+    except OutputFailed as failure:
+        return _give_up_output(failure)
+
+
+def _give_up_output(failure: OutputFailed) -> int:
+    """Say that the output is lost, quietly where its reader left: that is how `| head` ends a command."""
+    error = failure.error
+    if error.errno not in OUTPUT_ERRORS or error.filename is not None:
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter writes out the rest when it ends
+    if error.errno == errno.EPIPE:
+        return 128 + signal.SIGPIPE
+    with suppress(OSError):  # stderr may be lost as well
+        echo(f"Error: The output cannot be written ({error.strerror}). {failure.done}".rstrip(), err=True)
+    return 1
 
 
 if __name__ == "__main__":
