@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -31,9 +34,15 @@ class Shell:
             "DRAIN_SECONDS": "0.2",
         }
 
-    def run(self, *arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    def command(self, arguments: Sequence[str], redirect: str) -> list[str]:
+        """The command line; `redirect` is what a shell shall do with its standard streams, such as `<&-`."""
+        return ["sh", "-c", f'exec "$@" {redirect}', "sh", sys.executable, "-m", "dashboard_rt", *arguments]
+
+    def run(
+        self, *arguments: str, stdin: str = "", redirect: str = "", **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "dashboard_rt", *arguments],
+            self.command(arguments, redirect),
             input=stdin,
             env={**self.environ, **environ},
             capture_output=True,
@@ -43,9 +52,9 @@ class Shell:
         )
 
     @contextmanager
-    def start(self, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    def start(self, *arguments: str, redirect: str = "", **environ: str) -> Iterator[subprocess.Popen[str]]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dashboard_rt", *arguments],
+            self.command(arguments, redirect),
             env={**self.environ, **environ},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -288,3 +297,100 @@ def test_a_worker_feeds_the_web_process(shell: Shell) -> None:
 def test_a_worker_needs_the_stream(shell: Shell) -> None:
     result = shell.run("worker", STREAMS="events:log", JOBS="off")
     assert result.returncode == 1 and "dashboard_updates" in result.stderr
+
+
+# ---- odd surroundings
+
+
+@pytest.mark.parametrize("redirect", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_without_a_standard_stream(shell: Shell, redirect: str, tmp_path: Path) -> None:
+    """The next file that is opened must not take its number: prints would go into the database."""
+    result = shell.run("init", redirect=redirect)
+    assert result.returncode == 0
+    if " >&-" not in f" {redirect}":
+        assert result.stdout.startswith("The database is ready")
+    assert (tmp_path / "cli.db").read_bytes().startswith(b"SQLite format 3")
+
+
+def test_serving_without_standard_streams(shell: Shell) -> None:
+    """The workers, too, which get theirs from the supervisor."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {"PORT": str(port), "WEB_CONCURRENCY": "2", "JOBS": "off"}
+    with shell.start("serve", redirect="<&- >&- 2>&-", **environ) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not answers(f"http://127.0.0.1:{port}/ready"):
+            assert process.poll() is None and time.monotonic() < deadline
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=PATIENCE).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_stdout_that_takes_nothing_is_given_up(shell: Shell) -> None:
+    with shell.start("serve", redirect=">/dev/full", LOG_FORMAT="json") as process:
+        assert process.stderr is not None
+        message = json.loads(process.stderr.readline())["message"]
+        assert message.startswith("Nothing can be written to stdout (No space left on device)")
+        assert answers(f"{message.split()[-4]}up")
+        assert ends(process, signal.SIGTERM) == (0, "")
+
+
+def test_a_signal_before_the_start_ends_it_in_silence(shell: Shell, tmp_path: Path) -> None:
+    shell.run("init")
+    with closing(sqlite3.connect(tmp_path / "cli.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")  # the start waits for the database
+        with shell.start("serve") as process:
+            deadline = time.monotonic() + PATIENCE
+            while not caught(process.pid, signal.SIGTERM):
+                assert time.monotonic() < deadline
+            assert ends(process, signal.SIGINT) == (0, "")
+
+
+def caught(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal (proc(5))."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = re.findall(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def json_lines(text: str) -> list[str]:
+    """The messages of log lines, each of which has to be a JSON object with a level."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert all(line["level"] and line["timestamp"] for line in lines)
+    return [line["message"] for line in lines]
+
+
+def test_every_line_is_json(shell: Shell) -> None:
+    with shell.start("serve", LOG_FORMAT="json", LOG_LEVEL="debug") as process:
+        first = line(process)
+        url = json.loads(first)["message"].split()[4]
+        until("ok", f"{url}up")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert json_lines(first + out) == [f"The dashboard is at {url} (Ctrl-C stops it)"]
+    json_lines(err)
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"PORT": "many"}, "PORT must be a whole number from 0 to 65535, not 'many'."),
+        ({"DATABASE_URL": "sqlite:////nowhere/at/all.db"}, "DATABASE_URL: this file cannot be used"),
+    ],
+)
+def test_a_start_that_fails_says_so_in_json(
+    shell: Shell, command: str, environ: dict[str, str], sentence: str
+) -> None:
+    result = shell.run(command, LOG_FORMAT="json", **environ)
+    assert (result.returncode, result.stdout) == (1, "")
+    (message,) = json_lines(result.stderr)
+    assert message.startswith(sentence)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import sys
@@ -20,15 +21,18 @@ import uvloop
 from . import __version__
 from .client.terminal import echo, open_standard_streams, printable
 from .errors import DashboardError, UnknownStream
-from .logconfig import configure
+from .logconfig import configure, configure_early
 from .settings import Settings
 
 CLIENT_COMMANDS = {
     "listen": "dashboard_rt.client.listen:listen",
     "doctor": "dashboard_rt.client.doctor:doctor",
 }
+SERVING_COMMANDS = ("serve", "worker")
 # What writing to a file or a pipe fails with. Any other OSError that gets here is a fault of ours: a traceback.
 OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+logger = logging.getLogger(__name__)
 
 
 class OutputFailed(Exception):
@@ -41,7 +45,10 @@ class OutputFailed(Exception):
 
 
 class Commands(click.Group):
-    """Imports the client commands only when they are used, and turns our errors into one sentence."""
+    """Imports the client commands only when they are used, and turns our errors into one sentence.
+
+    Of a command that serves it is a log line where LOG_FORMAT says json: whoever collects its stderr parses it.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *CLIENT_COMMANDS])
@@ -66,6 +73,9 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except DashboardError as error:
+            if ctx.invoked_subcommand in SERVING_COMMANDS and configure_early(os.environ):
+                logger.critical("%s", error)
+                ctx.exit(1)
             raise click.ClickException(printable(str(error))) from None
         except OSError as error:
             raise OutputFailed(error) from error
@@ -100,6 +110,7 @@ def serve() -> None:
     \b
     Example: PORT=8080 STREAMS=dashboard_updates:state,events:log dashboard-rt serve
     """
+    _prepare_to_serve()
     # Imported here, because the other commands do without uvicorn.
     from .app import prepare_database  # noqa: PLC0415
     from .server.serve import raise_file_limit, serve  # noqa: PLC0415
@@ -119,6 +130,7 @@ def worker() -> None:
     \b
     Example: JOBS=off dashboard-rt serve & dashboard-rt worker
     """
+    _prepare_to_serve()
     from .app import run_worker  # noqa: PLC0415
 
     settings = _settings()
@@ -239,6 +251,14 @@ def _first_signal() -> asyncio.Future[int]:
 
 def _settings() -> Settings:
     return Settings.read(os.environ)
+
+
+def _prepare_to_serve() -> None:
+    """Set up what has to work before the settings are read: log lines as JSON, and an end in silence on a signal."""
+    configure_early(os.environ)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Until the server takes them over. A thread that waits for the database could hold up a KeyboardInterrupt.
+        signal.signal(number, lambda *_: os._exit(0))
 
 
 def main() -> None:

@@ -102,13 +102,15 @@ def open_standard_streams() -> None:
     """Make the standard streams usable, however this process was started.
 
     A closed one (`>&-`) becomes /dev/null: otherwise the next file to be opened, the database perhaps, would take
-    its number. What the encoding of the terminal lacks is escaped, also where a library prints.
+    its number, and libuv, which refuses to close such a file, aborts. What the encoding of the terminal lacks is
+    escaped, also where a library prints.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            os.set_inheritable(number, True)  # as the real ones are, for the workers
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  open as long as the process
     for stream in (sys.stdout, sys.stderr):

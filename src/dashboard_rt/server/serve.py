@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import multiprocessing.connection
 import resource
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -20,18 +20,20 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from ..hub.timer import next_tick
-from ..logconfig import log_config
+from ..logconfig import announce, log_config
 from ..settings import Settings
 from .listeners import BACKLOG, listen, url
 from .shutdown import end_at_once, end_before_the_start
 
 GRACE_SECONDS = 5  # behind DRAIN_SECONDS, for what does not end by itself
 
+logger = logging.getLogger(__name__)
+
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit status. Raises BadSetting."""
     listeners = listen(settings.host, settings.port)
-    print(f"The dashboard is at {url(listeners[0])} (Ctrl-C stops it)", flush=True)
+    announce(f"The dashboard is at {url(listeners[0])} (Ctrl-C stops it)", settings)
     config = uvicorn_config(settings)
     if settings.web_concurrency > 1:
         supervisor = Supervisor(config, sockets=listeners)
@@ -163,4 +165,4 @@ def raise_file_limit() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS refuses some: MAX_CLIENTS follows the soft limit
-            print(f"The limit of open files stays at {soft}: {error}", file=sys.stderr)
+            logger.warning("The limit of open files stays at %d: %s", soft, error)
