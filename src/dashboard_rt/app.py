@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from .broker.base import Broker, OnNotification
 from .broker.memory import MemoryBroker
@@ -30,6 +31,7 @@ from .http.stats import Stats
 from .hub.connections import Connections
 from .hub.follower import Follower
 from .hub.hub import Hub
+from .server.forwarded import ForwardedHeaders
 from .server.handover import COMPRESS
 from .server.shutdown import Shutdown, on_stop_signals
 from .settings import DASHBOARD_STREAM, Settings
@@ -184,10 +186,11 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
     return app
 
 
-def create_served_app() -> Starlette:
+def create_served_app() -> ASGIApp:
     """Return the app for a process of its own: what `dashboard-rt serve` gives to uvicorn, by name."""
     tune_garbage_collector()
-    return create_app()
+    settings = Settings.read(os.environ)
+    return ForwardedHeaders(create_app(settings), settings.forwarded_allow_ips)
 
 
 def tune_garbage_collector() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests import needs
 from tests.live.cable import V1, upgrade
 from tests.live.conftest import Servers
 from tests.live.server import Server
@@ -54,3 +55,33 @@ def test_a_cable_of_another_origin_is_404_without_upgrade(guarded: Server) -> No
         assert head.get("upgrade") is None
         read_body(wire, head)
         wire.close()
+
+
+# ---- behind a proxy, whose IPv4 address a listener of both families sees as an IPv6 one
+
+
+@pytest.fixture
+def proxied(servers: Servers, handover: str) -> Server:
+    needs.ipv6()
+    return servers.get(HANDOVER=handover, HOST="::", DEMO="on", MAX_CLIENTS_PER_ADDRESS="1")
+
+
+def test_a_page_behind_a_proxy_is_one_of_ours(proxied: Server) -> None:
+    forwarded = [("x-forwarded-host", "dashboard.example"), ("x-forwarded-proto", "https")]
+    for origin, allowed in ((FRIEND, True), ("https://evil.example", False), (proxied.address.origin, False)):
+        headers = [("origin", origin), *forwarded]
+        wire, head = upgrade(proxied.address, (V1,), headers)
+        assert head.status == (101 if allowed else 404), origin
+        wire.close()
+        triggered = proxied.ask("POST", "/dashboard/trigger-test-pubsub", headers)
+        assert triggered.status == (201 if allowed else 403), origin
+
+
+def test_one_address_counts_once_in_both_notations(proxied: Server) -> None:
+    forms = ("::ffff:198.51.100.4", "198.51.100.4", "::ffff:198.51.100.4")
+    told = []
+    clients = [SseClient(proxied.address, "/dashboard/stream", [("x-forwarded-for", form)]) for form in forms]
+    for client in clients:
+        told.append(client.event().name)
+        client.close()
+    assert told == ["verdict", "goodbye", "goodbye"]

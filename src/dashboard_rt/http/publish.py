@@ -19,7 +19,7 @@ from ..eventlog.publisher import Publisher, clean_json
 from ..settings import DASHBOARD_STREAM, Settings
 from .api import whole_parameter
 from .responses import Json, send_json
-from .security import TokenBucket, require_same_origin, require_token
+from .security import TokenBucket, request_host, require_same_origin, require_token
 
 MAX_UPDATE_BYTES = 65536
 MAX_BATCH_BYTES = 1024 * 1024
@@ -169,7 +169,7 @@ class TriggerEndpoints:
         if b"authorization" in headers or not self._settings.demo:
             require_token(headers, self._settings.publish_token)
             return
-        require_same_origin(headers)
+        require_same_origin(headers, request_host(request.scope))
         self._bucket.take()
 
     async def _publish(self, count: int) -> Response:

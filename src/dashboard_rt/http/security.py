@@ -8,8 +8,13 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from starlette.types import Scope
+
 from ..errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 
+FORWARDED_HOST = (
+    "dashboard_rt.forwarded_host"  # key of a scope: host and port that a trusted proxy was asked for
+)
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -19,6 +24,15 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
         if key == name:
             return value.decode("latin-1")
     return None
+
+
+def request_host(scope: Scope) -> str | None:
+    """Return the host, with its port, that the client asked for: of a trusted proxy's word, else of the Host header.
+
+    It is what an Origin is compared with. Which names we answer to is a question to the Host header, always.
+    """
+    forwarded: str | None = scope.get(FORWARDED_HOST)
+    return header(scope["headers"], b"host") if forwarded is None else forwarded
 
 
 # ---- tokens
@@ -75,13 +89,14 @@ def cors_headers(origin: str | None, allowed: Collection[str]) -> list[tuple[byt
     return headers
 
 
-def require_same_origin(headers: Mapping[bytes, bytes]) -> None:
+def require_same_origin(headers: Mapping[bytes, bytes], host: str | None = None) -> None:
     """Demand that a browser's POST comes from a page of this host. Raises Forbidden.
 
-    Browsers send an Origin with every POST (WHATWG Fetch §3.2). A client without one is let in.
+    `host` is that of `request_host`, without it the Host header. Browsers send an Origin with every POST (WHATWG Fetch
+    §3.2). A client without one is let in.
     """
     site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
-    host = headers.get(b"host", b"").decode("latin-1")
+    host = headers.get(b"host", b"").decode("latin-1") if host is None else host
     foreign = origin and not is_own_origin(origin.decode("latin-1"), host)
     if site not in (None, b"same-origin", b"none") or foreign:
         raise Forbidden("The demo's triggers answer only to pages of this host; others need the token.")

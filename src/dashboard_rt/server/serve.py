@@ -151,7 +151,8 @@ def uvicorn_config(settings: Settings) -> Config:
         access_log=False,
         workers=settings.web_concurrency,
         server_header=False,
-        forwarded_allow_ips=list(settings.forwarded_allow_ips),
+        interface="asgi3",  # uvicorn would take ForwardedHeaders, which is no coroutine function, for ASGI 2
+        proxy_headers=False,  # the app reads them itself (forwarded.py)
         backlog=BACKLOG,
         timeout_keep_alive=95,  # above that of Heroku's router, or it sends requests on connections just closed
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + GRACE_SECONDS,

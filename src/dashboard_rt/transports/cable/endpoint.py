@@ -8,7 +8,7 @@ from functools import partial
 from starlette.types import Receive, Scope, Send
 
 from ...errors import NotFound
-from ...http.security import header, may_connect
+from ...http.security import header, may_connect, request_host
 from ...hub.connections import Connections
 from ...settings import Settings
 from ...telemetry import Telemetry
@@ -35,7 +35,7 @@ class CableEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one handshake; returns when the connection was handed over, or has ended. Raises NotFound."""
-        origin, host = header(scope["headers"], b"origin"), header(scope["headers"], b"host")
+        origin, host = header(scope["headers"], b"origin"), request_host(scope)
         allowed, required = self._settings.allowed_origins, self._settings.cable_require_origin
         await receive()  # websocket.connect
         if not may_connect(origin, host, allowed, required):
