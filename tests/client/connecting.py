@@ -6,11 +6,14 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
-from dashboard_rt.client.cable import open_cable
+from dashboard_rt.client.cable import EXT, open_cable
 from dashboard_rt.client.connection import ConnectOptions, Event, OpenConnection
 from dashboard_rt.client.failures import ConnectionFailed
 from dashboard_rt.client.sse import open_sse
@@ -63,4 +66,21 @@ async def raw_server(response: bytes, reset: bool = False) -> AsyncIterator[str]
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@asynccontextmanager
+async def cable_server(*frames: str, raw: bytes = b"") -> AsyncIterator[str]:
+    """Send `frames` to each subscriber, then the bytes `raw` past the WebSocket, and wait; yields the server's URL."""
+
+    async def talk(websocket: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            await websocket.send('{"type":"welcome"}')
+            await websocket.recv()
+            for frame in frames:
+                await websocket.send(frame)
+            websocket.transport.write(raw)
+            await websocket.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0, subprotocols=[Subprotocol(EXT)], compression=None) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

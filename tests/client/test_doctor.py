@@ -136,6 +136,13 @@ def test_headers_of_a_stranger_are_printed_as_text() -> None:
     assert all(line.isprintable() for line in result.output.split("\n"))
 
 
+def test_an_environment_that_cannot_be_used_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "nonsense:x")
+    result = CliRunner().invoke(doctor, ["http://elsewhere.invalid", "--seconds", "1"])
+    assert result.exit_code == 1
+    assert result.output.count("FINDING: HTTP_PROXY=nonsense:x cannot be used") == 2
+
+
 def test_no_server() -> None:
     result = CliRunner().invoke(doctor, [f"http://{unused_address()}", "--seconds", "1"])
     assert result.exit_code == 1

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dashboard_rt.client import listen as module
+from dashboard_rt.client.environment import trusting_context
 from dashboard_rt.client.listen import listen
 from tests.client.connecting import unused_address
 from tests.fakes import Behaviour, serving
@@ -76,6 +77,22 @@ def test_no_server_is_one_sentence_and_exits_1() -> None:
     assert result.exit_code == 1
     assert f"Cannot connect to http://{address}/dashboard/stream (connection refused)" in result.stderr
     assert "Traceback" not in result.output
+
+
+@BOTH_TRANSPORTS
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SSL_CERT_FILE", "/nowhere"), ("ALL_PROXY", "socks5://127.0.0.1:1"), ("HTTP_PROXY", "nonsense:x")],
+)
+def test_an_environment_that_cannot_be_used_is_one_sentence_and_exits_1(
+    transport: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("dashboard_rt.client.environment.trusting_context", trusting_context.__wrapped__)
+    url = "https://elsewhere.invalid" if variable == "SSL_CERT_FILE" else "http://elsewhere.invalid"
+    result = run(url, "--transport", transport)
+    assert result.exit_code == 1
+    assert re.fullmatch(rf"\S+ failed     {variable}={value} cannot be used .*\n", result.stderr)
 
 
 def test_from_resumes() -> None:
@@ -193,15 +210,16 @@ def test_a_signal_prints_the_summary(transport: str, number: signal.Signals, cod
     assert "3 of 3 reached the stream" in rest
 
 
-def test_a_closed_stdout_ends_without_a_traceback() -> None:
-    program = "from dashboard_rt.client.listen import listen; listen()"
+@pytest.mark.parametrize("clients", ["1", "3"])
+def test_an_output_that_nobody_reads_any_more_ends_it_quietly(clients: str) -> None:
+    options = ["--clients", clients, "--stats", "0.05"]
     with serving() as fake:
-        command = [sys.executable, "-c", program, fake.url]
+        command = [sys.executable, "-m", "dashboard_rt", "listen", fake.url, *options]
         with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             process.stdout.readline()
             process.stdout.close()
             errors = process.stderr.read()
-    assert process.returncode == 1
+    assert process.returncode == 128 + signal.SIGPIPE
     assert errors == ""

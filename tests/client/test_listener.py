@@ -15,7 +15,7 @@ from dashboard_rt.client.listener import BACKOFF_CAP_SECONDS, ClientOptions, bac
 from dashboard_rt.client.report import Printer, RunStats
 from dashboard_rt.client.target import read_target
 from dashboard_rt.types import Position
-from tests.client.connecting import unused_address
+from tests.client.connecting import raw_server, unused_address
 from tests.fakes import Behaviour, Fake, serving
 
 pytestmark = pytest.mark.anyio
@@ -147,6 +147,35 @@ async def test_a_permanent_failure_is_not_retried(transport: TransportName) -> N
     with serving(Behaviour(status=404)) as fake:
         stats = await follow(options_for(fake, transport), printer)
     assert len(printer.failures) == stats.gave_up == 1
+
+
+VERDICT = b'event: verdict\nid: k3f9-7\ndata: {"verdict":"recovered","position":"k3f9-7"}\n\n'
+CUT_BEHIND_THE_VERDICT = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999\r\n\r\n" + VERDICT
+)
+
+
+@BOTH_TRANSPORTS
+async def test_what_breaks_every_connection_alike_ends_the_client(
+    transport: TransportName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MAX_STUCK", 4)
+    printer = RecordingPrinter()
+    async with raw_server(CUT_BEHIND_THE_VERDICT) as url:
+        with serving(Behaviour(cut_after=0)) as fake:
+            target = read_target(url if transport is TransportName.SSE else fake.url)
+            stats = await follow(ClientOptions(transport, target, 5.0), printer)
+    assert (stats.gave_up, stats.reached, stats.reconnects) == (1, 1, 3)
+    assert stats.failures == {FailureReason.DROPPED: 4}
+    assert "4 connections in a row broke at k3f9-" in str(printer.failures[-1])
+
+
+async def test_a_connection_that_brings_an_update_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MAX_STUCK", 2)
+    printer = RecordingPrinter(lambda seen: len(seen.updates) >= 6)
+    with serving(Behaviour(cut_after=1)) as fake:
+        stats = await follow(options_for(fake, TransportName.CABLE), printer)
+    assert (stats.gave_up, len(printer.updates)) == (0, 6)
 
 
 async def test_a_goodbye_without_reconnect_ends_the_client() -> None:

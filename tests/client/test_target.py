@@ -20,6 +20,8 @@ from dashboard_rt.client.target import BadTarget, read_target
         "http://127.0.0.1:3000/cable",
         "ws://127.0.0.1:3000",
         "ws://127.0.0.1:3000/cable",
+        "HTTP://127.0.0.1:3000/#top",
+        " http://127.0.0.1:3000\n",
     ],
 )
 def test_a_base_url_a_page_and_an_endpoint_give_both_endpoints(url: str) -> None:
@@ -40,6 +42,32 @@ def test_https_stays_secure_with_a_path_prefix() -> None:
 def test_the_origin_has_no_user_and_no_default_port() -> None:
     assert read_target("wss://me:pw@Example.org:443").origin == "https://example.org"
     assert read_target("http://example.org:8080").origin == "http://example.org:8080"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("http://me:s3cret@h:1", "http://me:***@h:1/dashboard/stream"),
+        ("http://me:s3@cr:et@h:1", "http://me:***@h:1/dashboard/stream"),
+        ("http://:s3cret@h:1", "http://:***@h:1/dashboard/stream"),
+        ("http://me@h:1", "http://me@h:1/dashboard/stream"),
+        ("http://h:1?token=s3cret&a=1", "http://h:1/dashboard/stream?token=***&a=1"),
+        ("http://h:1?a=1&Api_Key=s3cret", "http://h:1/dashboard/stream?a=1&Api_Key=***"),
+    ],
+)
+def test_secrets_are_not_shown(typed: str, shown: str) -> None:
+    assert read_target(typed).url(TransportName.SSE) == shown
+    assert "s3" not in read_target(typed).url(TransportName.CABLE)
+
+
+def test_a_refused_url_shows_no_secret() -> None:
+    with pytest.raises(BadTarget, match=r"'ftp://me:\*\*\*@h\?token=\*\*\*'"):
+        read_target("ftp://me:s3cret@h?token=s3cret")
+
+
+def test_a_user_without_a_password_has_an_empty_one_for_the_cable() -> None:
+    assert read_target("http://me@h:1").cable == "ws://me:@h:1/cable"
+    assert read_target("http://me:pw@h:1").cable == "ws://me:pw@h:1/cable"
 
 
 def test_both_endpoints_get_the_stream() -> None:
@@ -69,6 +97,20 @@ def test_an_unusable_url_is_refused_with_an_example(url: str) -> None:
         read_target(url)
 
 
-@pytest.mark.parametrize(("host", "local"), [("localhost", True), ("[::1]", True), ("10.0.0.1", False)])
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("a.localhost", True),
+        ("127.9.9.9", True),
+        ("[::1]", True),
+        ("[::ffff:127.0.0.1]", True),
+        ("0.0.0.0", True),
+        ("[::]", True),
+        ("10.0.0.1", False),
+        ("localhost.example.org", False),
+    ],
+)
 def test_loopback_hosts_are_recognized(host: str, local: bool) -> None:
     assert read_target(f"http://{host}:3000").loopback is local

@@ -6,21 +6,24 @@ An `OpenConnection` yields events until the server ends it cleanly; any other en
 
 from __future__ import annotations
 
-import functools
-import ssl
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import httpx
 import orjson
 
 from ..types import Position, Verdict
 
 CONNECT_SECONDS = 10.0  # for TCP and TLS; a longer silence here is a filtered port, not a slow server
+# Of one update, over either transport. Far above the 64 KiB that HTTP publishes, since a program that embeds the server
+# may publish more; bounded, because a server that never ends a line must not fill this machine's memory.
+MAX_EVENT_BYTES = 16 * 2**20
 MAX_REASON_CHARS = 64
+MAX_RETRY_SECONDS = 86_400.0  # what a stranger asks for may be too large to be computed with
+STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}:,]')  # strings, and what separates values
 
 
 class TransportName(StrEnum):
@@ -150,12 +153,6 @@ class ConnectOptions(NamedTuple):
     compression: bool = False
 
 
-@functools.cache
-def tls_context() -> ssl.SSLContext:
-    """Return the TLS context of all connections: building one reads the certificate store, some 20 ms each."""
-    return httpx.create_ssl_context()
-
-
 # ---- reading JSON that a foreign server may get wrong: a bad value counts as absent, it is never an error
 
 
@@ -166,6 +163,25 @@ def json_object(text: str | bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def raw_members(text: str) -> dict[str, str]:
+    """Return the members of a JSON object as the text that they are, without reading the values.
+
+    For what is nested deeper than orjson reads (1,024) or writes (254). Of text that is no JSON nothing is promised.
+    """
+    members: dict[str, str] = {}
+    name, depth, start = "", 0, 0
+    for token in STRUCTURE.finditer(text):
+        depth += (token[0] in "{[") - (token[0] in "]}")
+        if token[0] == ":" and depth == 1:
+            name, start = text[start : token.start()].strip(), token.end()
+        elif (token[0] == "," and depth == 1) or (token[0] == "}" and depth == 0):
+            members[name.strip('"')] = text[start : token.start()].strip()
+            name, start = "", token.end()
+        elif token[0] == "{" and depth == 1:
+            start = token.end()
+    return members
 
 
 def as_int(value: object) -> int | None:

@@ -15,13 +15,16 @@ from enum import StrEnum
 import httpx
 
 from ..errors import DashboardError
-from .connection import CONNECT_SECONDS, ResponseHead, TransportName
+from ..types import Position
+from .connection import CONNECT_SECONDS, MAX_EVENT_BYTES, ResponseHead, TransportName
+from .target import mask_secrets
 
 
 class FailureReason(StrEnum):
     """Why a connection could not be opened, or broke; the values are printed."""
 
     UNREACHABLE = "unreachable"
+    PROXY = "proxy"
     BAD_URL = "bad_url"
     NO_ADDRESS = "no_address"
     TLS = "tls"
@@ -32,17 +35,21 @@ class FailureReason(StrEnum):
     SUBPROTOCOL = "subprotocol"
     REJECTED = "rejected"
     SILENT = "silent"
+    TOO_LARGE = "too_large"
+    BROKEN = "broken"
     DROPPED = "dropped"
 
 
 PERMANENT_REASONS = frozenset(
     {
+        FailureReason.PROXY,
         FailureReason.BAD_URL,
         FailureReason.TLS,
         FailureReason.CONTENT_TYPE,
         FailureReason.SUBPROTOCOL,
         FailureReason.NOT_WEBSOCKET,
         FailureReason.REJECTED,
+        FailureReason.TOO_LARGE,
     }
 )
 TEMPORARY_STATUSES = frozenset({408, 425, 429})  # below 500, yet another attempt may succeed
@@ -77,7 +84,17 @@ NO_ORIGIN = (
     "add it to ALLOWED_ORIGINS, or let the proxy pass the Host header on."
 )
 NO_UPGRADE = "the upgrade got lost: a proxy must speak HTTP/1.1 and pass `Upgrade` and `Connection` on."
-COMMON_ADVICE = {401: TOKEN, 403: TOKEN, 429: FULL, 502: NO_BACKEND, 503: FULL, 504: NO_BACKEND}
+EXEMPT = "exempt the server with NO_PROXY"
+PROXY_LOGIN = f"put user and password into the proxy's URL (http://user:password@host:port), or {EXEMPT}."
+COMMON_ADVICE = {
+    401: TOKEN,
+    403: TOKEN,
+    407: PROXY_LOGIN,
+    429: FULL,
+    502: NO_BACKEND,
+    503: FULL,
+    504: NO_BACKEND,
+}
 STATUS_ADVICE: dict[TransportName, dict[int, str]] = {
     TransportName.SSE: {**COMMON_ADVICE, 404: NO_STREAM},
     TransportName.CABLE: {
@@ -95,32 +112,69 @@ def status_failure(transport: TransportName, url: str, head: ResponseHead) -> Co
     """
     expected = 200 if transport is TransportName.SSE else 101
     if 300 <= head.status < 400:
-        advice = f"it has moved, use {head.headers.get('location', 'the address that it names')}."
+        location = mask_secrets(head.headers.get("location", "the address that it names"))
+        advice = f"it has moved, use {shorten(location)}."
     else:
         advice = STATUS_ADVICE[transport].get(head.status, "check the path, and look into the server's log.")
     message = f"{url} answered {head.status} instead of {expected}: {advice}"
     return ConnectionFailed(FailureReason.STATUS, message, head)
 
 
+# ---- proxies
+
+
+def proxy_setting_failure(
+    variable: str, value: str, problem: str, advice: str, host: str | None
+) -> ConnectionFailed:
+    """Describe a variable of the environment that names a proxy which cannot be used for `host`."""
+    exempt = f"exempt this server with NO_PROXY={host}, or unset {variable}"
+    message = f"{variable}={value} cannot be used ({problem}): {advice}, {exempt}."
+    return ConnectionFailed(FailureReason.PROXY, message)
+
+
+def proxy_refusal_failure(url: str, proxy: str, status: int | None, detail: str) -> ConnectionFailed:
+    """Describe a proxy that did not let the connection through; `status` is that of its answer to CONNECT."""
+    lasts = status is not None and status < 500 and status not in TEMPORARY_STATUSES
+    advice = PROXY_LOGIN if status == 407 else f"look into its log, or {EXEMPT}."
+    message = f"{_capitalized(proxy)} does not connect to {url} ({detail}): {advice}"
+    return ConnectionFailed(FailureReason.PROXY if lasts else FailureReason.UNREACHABLE, message)
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 # ---- sockets
 
 
 @contextmanager
-def translate_errors(url: str, timeout: float) -> Iterator[None]:
-    """Raise `ConnectionFailed` for what httpx, the socket or TLS raise inside; `timeout` in seconds."""
+def translate_errors(url: str, timeout: float, proxy: str | None = None) -> Iterator[None]:
+    """Raise `ConnectionFailed` for what httpx, the socket or TLS raise inside.
+
+    `url` is as it is shown, `timeout` in seconds, `proxy` describes the one that the connection goes through.
+    """
     try:
         yield
     except httpx.ConnectTimeout:
-        raise _unreachable_failure(url, f"no answer within {min(timeout, CONNECT_SECONDS):g} s") from None
+        detail = f"no answer within {min(timeout, CONNECT_SECONDS):g} s"
+        raise _unreachable_failure(url, detail, proxy) from None
     except httpx.TimeoutException:
         raise silence_failure(url, timeout) from None
-    except httpx.InvalidURL as error:
+    except httpx.ProxyError as error:
+        status = int(str(error)[:3]) if str(error)[:3].isdecimal() else None
+        raise proxy_refusal_failure(url, proxy or "the proxy", status, _describe(error)) from None
+    except (
+        httpx.InvalidURL,
+        UnicodeError,
+    ) as error:  # the latter for a host that no lookup takes, such as `a..b`
         raise bad_url_failure(url, error) from None
+    except httpx.DecodingError as error:
+        raise broken_failure(url, _describe(error)) from None
     except (httpx.TransportError, OSError) as error:
-        raise socket_failure(error, url) from error
+        raise socket_failure(error, url, proxy) from error
 
 
-def bad_url_failure(url: str, error: Exception) -> ConnectionFailed:
+def bad_url_failure(url: str, error: Exception | str) -> ConnectionFailed:
     """Describe a URL that the HTTP or WebSocket library refuses to use."""
     return ConnectionFailed(FailureReason.BAD_URL, f"{url} cannot be used ({error}): check it.")
 
@@ -138,26 +192,60 @@ def dropped_failure(url: str, detail: str) -> ConnectionFailed:
     """Describe an open connection that broke without a goodbye."""
     return ConnectionFailed(
         FailureReason.DROPPED,
-        f"The connection to {url} broke without a goodbye ({detail}): "
+        f"The connection to {url} broke without a goodbye ({shorten(detail)}): "
         "the server or a proxy on the way cut it, look into their logs.",
     )
 
 
-def socket_failure(error: BaseException, url: str) -> ConnectionFailed:
+def broken_failure(url: str, detail: str) -> ConnectionFailed:
+    """Describe an open connection on which something arrived that breaks its protocol."""
+    return ConnectionFailed(
+        FailureReason.BROKEN,
+        f"{url} sent what cannot be read ({shorten(detail)}): see whether something on the way changes it.",
+    )
+
+
+def too_large_failure(url: str) -> ConnectionFailed:
+    """Describe an update above MAX_EVENT_BYTES. It would come again after every reconnect."""
+    return ConnectionFailed(
+        FailureReason.TOO_LARGE,
+        f"{url} sends an update of more than {MAX_EVENT_BYTES // 2**20} MiB, and this client reads none that is "
+        "larger: publish smaller updates, or go on behind it with --from.",
+    )
+
+
+def stuck_failure(connections: int, position: Position | None) -> ConnectionFailed:
+    """Describe connections that broke one after another before any update arrived."""
+    where = "the beginning" if position is None else str(position)
+    return ConnectionFailed(
+        FailureReason.BROKEN,
+        f"{connections} connections in a row broke at {where}: what follows there cannot be received, look into the "
+        "logs of the server and of the proxies.",
+    )
+
+
+def socket_failure(error: BaseException, url: str, proxy: str | None = None) -> ConnectionFailed:
     """Describe a socket that could not connect, or broke, by the system error at the root of `error`."""
     cause = _system_error(error)
     if isinstance(cause, ssl.SSLError):
         return _tls_failure(cause, url)
     if isinstance(cause, socket.gaierror):
-        message = f"The host of {url} has no address: check its spelling and your DNS."
+        message = f"The host of {proxy or url} has no address: check its spelling and your DNS."
         return ConnectionFailed(FailureReason.NO_ADDRESS, message)
     if cause is not None and cause.errno in (errno.EMFILE, errno.ENFILE):
         message = "No file handles are left: run `ulimit -n 65536`, or use fewer clients."
         return ConnectionFailed(FailureReason.FILES, message)
-    connecting = isinstance(error, httpx.ConnectError | httpx.ProxyError)
+    connecting = isinstance(error, httpx.ConnectError)
     if connecting or isinstance(cause, ConnectionRefusedError | TimeoutError) or _no_route(cause):
-        return _unreachable_failure(url, _describe(cause or error))
+        return _unreachable_failure(url, _describe(cause or error), proxy)
     return dropped_failure(url, _describe(error))
+
+
+def certificates_failure(variable: str, path: str, error: OSError) -> ConnectionFailed:
+    """Describe a store of trusted certificates that cannot be read."""
+    detail = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificate"
+    message = f"{variable}={path} cannot be used ({detail}): correct it, or unset it."
+    return ConnectionFailed(FailureReason.TLS, message)
 
 
 def _tls_failure(error: ssl.SSLError, url: str) -> ConnectionFailed:
@@ -173,9 +261,20 @@ def _no_route(cause: OSError | None) -> bool:
     return cause is not None and cause.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 
 
-def _unreachable_failure(url: str, detail: str) -> ConnectionFailed:
-    hint = "check that the server runs (`dashboard-rt serve`) and that host and port are right"
-    return ConnectionFailed(FailureReason.UNREACHABLE, f"Cannot connect to {url} ({detail}): {hint}.")
+def _unreachable_failure(url: str, detail: str, proxy: str | None) -> ConnectionFailed:
+    if proxy is None:
+        hint = "check that the server runs (`dashboard-rt serve`) and that host and port are right"
+        message = f"Cannot connect to {url} ({detail}): {hint}."
+    else:
+        message = (
+            f"Cannot connect to {url} through {proxy} ({detail}): check that the proxy runs, or {EXEMPT}."
+        )
+    return ConnectionFailed(FailureReason.UNREACHABLE, message)
+
+
+def shorten(text: str, most: int = 200) -> str:
+    """Cut what a stranger wrote, for a sentence that quotes it."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _describe(error: BaseException) -> str:

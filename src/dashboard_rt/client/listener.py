@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..types import Position
 from .cable import open_cable
 from .connection import ConnectOptions, Event, EventKind, OpenConnection, TransportName
-from .failures import ConnectionFailed
+from .failures import ConnectionFailed, FailureReason, stuck_failure
 from .report import Printer, RunStats, SequenceChecker
 from .sse import open_sse
 from .target import Target
@@ -22,6 +22,10 @@ from .target import Target
 BACKOFF_BASE_SECONDS, BACKOFF_CAP_SECONDS = 1.0, 30.0
 HEALTHY_SECONDS = 10.0  # a connection that lasted this long resets the backoff
 MAX_FIRST_ATTEMPTS = 3  # a client that received nothing in these gives up: no server runs there
+# Connections in a row that opened, brought no update and soon broke alike: what comes next is what breaks them. Long
+# enough, at up to 30 s between them, for a server that is started again and again to come up.
+MAX_STUCK = 10
+STUCK_REASONS = (FailureReason.DROPPED, FailureReason.BROKEN)
 MAX_CONNECTING = 64  # below a listen backlog of 128: when it overflows, the kernel's SYN retries are measured
 
 
@@ -68,6 +72,8 @@ class Listener:
         self._may_reconnect = True
         self._reached = False
         self._away = False
+        self._received_update = False  # by the present connection
+        self._stuck = 0
 
     async def run(self, connect_slots: asyncio.Semaphore) -> None:
         """Follow the stream, and reconnect, until it is pointless; otherwise until cancelled.
@@ -79,7 +85,9 @@ class Listener:
         while True:
             started_at = time.monotonic()
             failure = await self._attempt(connect_slots)
-            failures = 1 if time.monotonic() - started_at >= HEALTHY_SECONDS else failures + 1
+            healthy = time.monotonic() - started_at >= HEALTHY_SECONDS
+            failures = 1 if healthy else failures + 1
+            self._count_stuck(failure, healthy)
             if self._is_finished(failure, failures):
                 return
             self._set_away(True)
@@ -110,6 +118,7 @@ class Listener:
             self.stats.connected += 1
             stack.callback(self._disconnected)
             self._retry = None  # what the server asked for before this connection is done
+            self._received_update = False
             self.printer.connected(self.number, connection)
             async for event in events:
                 self._receive(event)
@@ -130,12 +139,19 @@ class Listener:
             self._reached = True
             self._set_away(False)
         self._may_reconnect = event.may_reconnect
+        self._received_update |= event.kind is EventKind.UPDATE
         fault = self.stats.record_event(event, self.checker)
         self.printer.received(self.number, event, fault)
 
+    def _count_stuck(self, failure: ConnectionFailed | None, healthy: bool) -> None:
+        stuck = failure is not None and failure.reason in STUCK_REASONS
+        self._stuck = self._stuck + 1 if stuck and not healthy and not self._received_update else 0
+        if self._stuck >= MAX_STUCK and self.options.reconnect:
+            self.printer.failed(self.number, stuck_failure(self._stuck, self.checker.position))
+
     def _is_finished(self, failure: ConnectionFailed | None, failures: int) -> bool:
         never_reached = not self._reached and failures >= MAX_FIRST_ATTEMPTS
-        pointless = failure is not None and (failure.permanent or never_reached)
+        pointless = failure is not None and (failure.permanent or never_reached or self._stuck >= MAX_STUCK)
         if self.options.reconnect and self._may_reconnect and not pointless:
             return False
         self.stats.gave_up += failure is not None or not self._may_reconnect

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import anyio.lowlevel
 import httpx
@@ -16,6 +16,8 @@ from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from ..types import Position
 from .connection import (
     CONNECT_SECONDS,
+    MAX_EVENT_BYTES,
+    MAX_RETRY_SECONDS,
     ConnectOptions,
     Event,
     EventKind,
@@ -27,11 +29,20 @@ from .connection import (
     as_int,
     as_position,
     json_object,
-    tls_context,
     verdict_event,
 )
-from .failures import ConnectionFailed, FailureReason, status_failure, translate_errors
+from .environment import Proxy, find_proxy, plain_context, tls_context, trusting_context
+from .failures import (
+    ConnectionFailed,
+    FailureReason,
+    shorten,
+    status_failure,
+    too_large_failure,
+    translate_errors,
+)
 from .target import Target
+
+READABLE_ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
 @asynccontextmanager
@@ -41,10 +52,12 @@ async def open_sse(target: Target, options: ConnectOptions) -> AsyncIterator[Ope
     Raises `ConnectionFailed` for anything but a 200 with the content type text/event-stream.
     """
     await warm_up()
+    proxy = find_proxy(target, TransportName.SSE)
+    url = target.url(TransportName.SSE)
     async with AsyncExitStack() as stack:
         # The yield stays outside of translate_errors: an OSError of the caller is no failure of this connection.
-        with translate_errors(target.sse, options.timeout):
-            client = await stack.enter_async_context(_http_client(target, options))
+        with translate_errors(url, options.timeout, None if proxy is None else str(proxy)):
+            client = await stack.enter_async_context(_http_client(target, options, proxy))
             timing = Timing()
             request = aconnect_sse(
                 client, "GET", target.sse, headers=_headers(options), extensions=_trace_connect(timing)
@@ -53,9 +66,10 @@ async def open_sse(target: Target, options: ConnectOptions) -> AsyncIterator[Ope
         timing.mark(Step.HEAD)
         response = source.response
         head = ResponseHead(response.status_code, response.http_version, response.headers)
-        _require_event_stream(target, head)
+        _require_event_stream(url, head)
         response.stream = _WatchedStream(response.stream, lambda: timing.mark(Step.FIRST_BYTE))
-        yield OpenConnection(TransportName.SSE, timing, head, _events(source, target, options, timing))
+        text = _EventText(response, url)
+        yield OpenConnection(TransportName.SSE, timing, head, _events(text, url, options, timing))
 
 
 async def warm_up() -> None:
@@ -66,13 +80,21 @@ async def warm_up() -> None:
 
 @functools.cache
 def _load_http_transport() -> None:
-    httpx.AsyncHTTPTransport(verify=tls_context())
+    httpx.AsyncHTTPTransport(verify=plain_context())
 
 
-def _http_client(target: Target, options: ConnectOptions) -> httpx.AsyncClient:
+def _http_client(target: Target, options: ConnectOptions, proxy: Proxy | None) -> httpx.AsyncClient:
     # One client per connection: a shared pool walks over all its connections for each new one.
     timeout = httpx.Timeout(options.timeout, connect=min(options.timeout, CONNECT_SECONDS))
-    return httpx.AsyncClient(verify=tls_context(), timeout=timeout, trust_env=not target.loopback)
+    tls = tls_context(target.sse)
+    return httpx.AsyncClient(verify=tls, timeout=timeout, trust_env=False, proxy=_http_proxy(proxy))
+
+
+def _http_proxy(proxy: Proxy | None) -> httpx.Proxy | None:
+    if proxy is None:
+        return None
+    tls = trusting_context() if proxy.url.startswith("https:") else None
+    return httpx.Proxy(proxy.url, ssl_context=tls)
 
 
 def _headers(options: ConnectOptions) -> dict[str, str]:
@@ -115,21 +137,53 @@ class _WatchedStream(httpx.AsyncByteStream):
         await self._stream.aclose()
 
 
-def _require_event_stream(target: Target, head: ResponseHead) -> None:
+class _EventText:
+    """The decoded text of a response body, as far as EventSource uses a response.
+
+    Bounds what one event may hold: EventSource itself collects a line without an end for ever.
+    """
+
+    def __init__(self, response: httpx.Response, url: str) -> None:
+        self.headers = response.headers
+        self._response = response
+        self._url = url
+        self._pending = 0  # characters since the end of an event
+
+    async def aiter_text(self) -> AsyncIterator[str]:
+        async for text in self._response.aiter_text():
+            ended = max(text.rfind("\n\n"), text.rfind("\n\r\n"), text.rfind("\r\r"))
+            self._pending = len(text) - ended if ended >= 0 else self._pending + len(text)
+            if self._pending > MAX_EVENT_BYTES:
+                raise too_large_failure(self._url)
+            yield text
+
+    def event_ended(self) -> None:
+        """Begin to count anew. Ends that two chunks share between them are not seen above."""
+        self._pending = 0
+
+
+def _require_event_stream(url: str, head: ResponseHead) -> None:
     if head.status != 200:
-        raise status_failure(TransportName.SSE, target.sse, head)
+        raise status_failure(TransportName.SSE, url, head)
     content_type = head.headers.get("content-type", "no content type")
+    encoding = head.headers.get("content-encoding", "identity").strip().lower()
     if content_type.partition(";")[0].strip().lower() != "text/event-stream":
         hint = "check the path (usually /dashboard/stream) and what a proxy does with it"
-        message = f"{target.sse} sent {content_type} instead of text/event-stream: {hint}."
+        message = f"{url} sent {shorten(content_type)} instead of text/event-stream: {hint}."
+        raise ConnectionFailed(FailureReason.CONTENT_TYPE, message, head)
+    if encoding not in READABLE_ENCODINGS:
+        hint = "leave text/event-stream out of what the proxy compresses"
+        message = f"{url} is compressed ({shorten(encoding)}), which was not asked for: {hint}."
         raise ConnectionFailed(FailureReason.CONTENT_TYPE, message, head)
 
 
 async def _events(
-    source: EventSource, target: Target, options: ConnectOptions, timing: Timing
+    text: _EventText, url: str, options: ConnectOptions, timing: Timing
 ) -> AsyncGenerator[Event, None]:
-    with translate_errors(target.sse, options.timeout):
+    source = EventSource(cast(httpx.Response, text))
+    with translate_errors(url, options.timeout):
         async for raw_event in source.aiter_sse():
+            text.event_ended()
             event = read_event(raw_event)
             timing.mark_event(event.kind)
             yield event
@@ -138,7 +192,7 @@ async def _events(
 def read_event(raw: ServerSentEvent) -> Event:
     """Interpret one event of the stream; unknown ones become EventKind.OTHER."""
     position = Position.parse(raw.id)
-    retry = None if raw.retry is None else raw.retry / 1000
+    retry = _retry_seconds(raw.retry)
     data = json_object(raw.data)
     match raw.event:
         case "" | "message":
@@ -151,14 +205,18 @@ def read_event(raw: ServerSentEvent) -> Event:
             sent_at = _unix_seconds(data.get("time"))
             return Event(EventKind.HEARTBEAT, raw.data, position, retry=retry, sent_at=sent_at)
         case "goodbye":
-            retry_ms = as_int(data.get("retry_ms"))
-            return Event(EventKind.GOODBYE, raw.data, retry=retry if retry_ms is None else retry_ms / 1000)
+            asked = _retry_seconds(as_int(data.get("retry_ms")))
+            return Event(EventKind.GOODBYE, raw.data, retry=retry if asked is None else asked)
         case name:
             return Event(EventKind.OTHER, f"{name} {raw.data}", retry=retry)
+
+
+def _retry_seconds(ms: int | None) -> float | None:
+    return None if ms is None else min(ms, MAX_RETRY_SECONDS * 1000) / 1000
 
 
 def _unix_seconds(rfc3339: object) -> float | None:
     try:
         return datetime.fromisoformat(rfc3339).timestamp() if isinstance(rfc3339, str) else None
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a local time before the first year
         return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -16,6 +17,11 @@ PAGE_PATHS = ("/dashboard/sse-test", "/dashboard/websocket-test", "/dashboard")
 HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# A password in the authority (RFC 3986 §3.2.1), and the value of a parameter whose name says that it is secret.
+PASSWORD = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*@")
+SECRET_PARAMETER = re.compile(
+    r"([?&][^=&#]*(?:token|secret|password|key|sig|signature|jwt)=)[^&#]*", re.IGNORECASE
+)
 
 
 class BadTarget(ValueError):
@@ -31,8 +37,8 @@ class Target(NamedTuple):
     stream: str | None = None
 
     def url(self, transport: TransportName) -> str:
-        """Return the endpoint of `transport`."""
-        return self.sse if transport is TransportName.SSE else self.cable
+        """Return the endpoint of `transport` as it is shown: with passwords and tokens masked."""
+        return mask_secrets(self.sse if transport is TransportName.SSE else self.cable)
 
     @property
     def identifier(self) -> str:
@@ -43,11 +49,22 @@ class Target(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether the server is on this machine; the environment's proxies are not used then."""
-        host = urlsplit(self.origin).hostname or ""
+        host = (urlsplit(self.origin).hostname or "").removesuffix(".")
         try:
-            return ip_address(host).is_loopback
+            return _is_own_address(ip_address(host))
         except ValueError:
             return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_own_address(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified  # 0.0.0.0 and :: connect to this machine
+
+
+def mask_secrets(url: str) -> str:
+    """Mask the password of a URL, and what its parameters hold by their names: tokens, keys and signatures."""
+    return SECRET_PARAMETER.sub(r"\1***", PASSWORD.sub(r"\1:***@", url))
 
 
 def read_target(url: str, stream: str | None = None) -> Target:
@@ -57,7 +74,7 @@ def read_target(url: str, stream: str | None = None) -> Target:
     itself. A query belongs to the endpoint that it was given with, and to SSE when it was given with a base URL.
     Raises BadTarget.
     """
-    parts = _split(url)
+    parts = _split(url.strip())
     scheme = HTTP_SCHEMES[parts.scheme]
     prefix, known_path = _split_prefix(parts.path)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -73,14 +90,15 @@ def read_target(url: str, stream: str | None = None) -> Target:
     cable_query = parts.query if is_cable else ""
     return Target(
         sse=_join(scheme, parts.netloc, sse_path, urlencode(sse_query)),
-        cable=_join(WEBSOCKET_SCHEMES[scheme], parts.netloc, cable_path, cable_query),
+        cable=_join(WEBSOCKET_SCHEMES[scheme], _with_password(parts.netloc), cable_path, cable_query),
         origin=f"{scheme}://{host.removesuffix(f':{DEFAULT_PORTS[scheme]}')}",
         stream=stream,
     )
 
 
 def _split(url: str) -> SplitResult:
-    unusable = BadTarget(f"{url!r} is not a URL of a server: give one such as http://127.0.0.1:3000.")
+    shown = mask_secrets(url)
+    unusable = BadTarget(f"{shown!r} is not a URL of a server: give one such as http://127.0.0.1:3000.")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         known = parts.scheme in HTTP_SCHEMES and bool(parts.hostname) and parts.port != 0
@@ -89,6 +107,12 @@ def _split(url: str) -> SplitResult:
     if not known or not url.isprintable() or any(c.isspace() for c in url):
         raise unusable
     return parts
+
+
+def _with_password(netloc: str) -> str:
+    """Give a user without a password an empty one, as httpx does: websockets refuses such a URL."""
+    user, at, host = netloc.rpartition("@")
+    return f"{user}:{at}{host}" if user and ":" not in user else netloc
 
 
 def _split_prefix(path: str) -> tuple[str, str | None]:
