@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.process_collector import ProcessCollector
 
 from dashboard_rt.errors import LogUnavailable
 from dashboard_rt.telemetry import BUCKETS, Distribution, Metric, Telemetry
@@ -119,3 +121,24 @@ def test_values_are_escaped() -> None:
     odd = Metric(CounterMetricFamily, "odd", "Odd.", ("name",))
     odd.labels('a"b\\\n').inc()
     assert shown(odd)[-1] == r'odd_total{name="a\"b\\\n"} 1.0'
+
+
+def test_the_open_files_are_listed_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = [100.0], 0
+    collect = ProcessCollector.collect
+
+    def look(collector: ProcessCollector) -> object:
+        nonlocal looks
+        looks += 1
+        return collect(collector)
+
+    monkeypatch.setattr(ProcessCollector, "collect", look)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    telemetry = Telemetry()
+    looks = 0
+    for _ in range(3):
+        assert b"process_cpu_seconds_total" in telemetry.render()
+    assert looks == 1
+    now[0] += 1
+    telemetry.render()
+    assert looks == 2

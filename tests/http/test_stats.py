@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from dashboard_rt.broker.base import Broker
 from dashboard_rt.http.stats import Stats
+from dashboard_rt.hub.connections import Connections
 from dashboard_rt.settings import Settings
 from dashboard_rt.types import Kind
 from tests.simulation import FakeLog, Process, Reader, VirtualLoop
@@ -118,6 +121,21 @@ def test_the_registry_is_not_walked() -> None:
         telemetry.registry.collect = walk  # type: ignore[method-assign,assignment]
         telemetry.registry.get_sample_value = walk  # type: ignore[method-assign,assignment]
         assert world.stats()
+
+    simulate(work)
+
+
+def test_connections_are_not_walked_through() -> None:
+    async def work(world: World) -> None:
+        for stream in (STREAM, "events"):
+            world.connect("sse", stream)
+
+        def walk(connections: object) -> None:
+            raise AssertionError("all connections were walked through")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Connections, "__iter__", walk)
+            assert world.stats()["transports"]["sse"]["connections"] == 2
 
     simulate(work)
 

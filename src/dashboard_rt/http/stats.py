@@ -1,7 +1,7 @@
 """The figures of one process, for /dashboard/stats, /dashboard/debug and /ready. Reads, changes nothing.
 
 Everything is looked up where it is counted, never searched in the registry of Prometheus: that walks every metric,
-for each figure, while no update is delivered.
+for each figure, while no update is delivered. Nor is anything looked up for each connection.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Stats:
     def snapshot(self) -> dict[str, object]:
         """Return the JSON of /dashboard/stats: figures of the process, of each transport and of each stream."""
         labels = self._connections.transports
-        buffers = self._buffers()
+        buffers = self._full_buffers()
         return {
             "process": self._process(),
             "verdicts": {label: self._verdicts(label) for label in labels},
@@ -61,17 +61,17 @@ class Stats:
         opened = self._telemetry.opened
         return {verdict.value: int(opened.labels(label, verdict).value) for verdict in Verdict}
 
-    def _buffers(self) -> dict[str, list[int]]:
-        """Return, for each transport, the bytes that each connection has not taken yet."""
+    def _full_buffers(self) -> dict[str, list[int]]:
+        """Return, for each transport, the bytes that wait for each connection whose buffer is full."""
         buffers: dict[str, list[int]] = {label: [] for label in self._connections.transports}
-        for connection in self._connections:
+        for connection in self._hub.stalled:
             buffers[connection.transport].append(connection.sink.get_write_buffer_size())
         return buffers
 
     def _transport(self, label: str, buffers: list[int]) -> dict[str, object]:
         counts = self._telemetry
         return {
-            "connections": len(buffers),
+            "connections": int(counts.connections.labels(label).value),
             "lagging": int(counts.lagging.labels(label).value),
             "deliveries": int(counts.deliveries.labels(label).value),
             "bytes_sent": int(counts.bytes_sent.labels(label).value),
