@@ -39,6 +39,7 @@ def settings(tmp_path: Path) -> Settings:
             "JOBS": "off",
             "PUBLISH_TOKEN": "s3cret",
             "DRAIN_SECONDS": "1",
+            "ALLOWED_HOSTS": "a.example, testserver",
         }
     )
 
@@ -138,6 +139,52 @@ async def first_connection(live: Parts, then: threading.Thread) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/dashboard/", 200),
+        ("/dashboard/refresh/", 200),
+        ("/up/", 200),
+        ("/dashboard/stream/?stream=unknown", 404),
+        ("/none/", 404),
+        ("/static/", 404),
+    ],
+)
+def test_a_slash_at_the_end_is_served_or_404_and_never_redirected(
+    client: TestClient, path: str, status: int
+) -> None:
+    answer = client.get(path, follow_redirects=False)
+    assert (answer.status_code, answer.headers.get("location")) == (status, None)
+
+
+def test_a_publish_or_a_cable_with_a_slash_at_its_end(client: TestClient) -> None:
+    assert (
+        client.post("/streams/events/", content="1", headers=TOKEN, follow_redirects=False).status_code == 201
+    )
+    with client.websocket_connect("/cable/") as websocket:
+        hear(websocket, "welcome")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/up", "/ready", "/metrics", "/dashboard/refresh", "/dashboard/stream"]
+)
+def test_before_its_start_and_after_its_end_the_app_says_what_is_missing(
+    settings: Settings, path: str
+) -> None:
+    app = create_app(settings)
+    unstarted = TestClient(app, base_url="http://a.example")  # not entered: its lifespan does not run
+    for moment in ("before", "after"):
+        answer = unstarted.get(path)
+        assert (answer.status_code, answer.json()["error"]) == (503, "not_started"), moment
+        assert "embedding.md" in answer.json()["detail"]
+        assert unstarted.post("/streams/events", headers=TOKEN).status_code == 503
+        with pytest.raises(WebSocketDenialResponse) as denied:
+            unstarted.websocket_connect("/cable").__enter__()
+        assert denied.value.status_code == 503
+        with TestClient(app, base_url="http://a.example") as started:
+            assert started.get("/up").status_code == 200
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("HEAD", "/dashboard/stream", 200),
@@ -174,7 +221,11 @@ def test_everything_stops_in_order_and_starts_again_on_the_same_database(setting
 
 def test_several_apps_in_one_process_do_not_mix(tmp_path: Path) -> None:
     apps = [
-        create_app(Settings.read({"DATABASE_URL": f"sqlite:///{tmp_path}/{n}.db", "JOBS": "off"}))
+        create_app(
+            Settings.read(
+                {"DATABASE_URL": f"sqlite:///{tmp_path}/{n}.db", "JOBS": "off", "ALLOWED_HOSTS": "testserver"}
+            )
+        )
         for n in "ab"
     ]
     with TestClient(apps[0]) as one, TestClient(apps[1]) as two, one.websocket_connect("/cable") as websocket:

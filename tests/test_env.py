@@ -13,6 +13,30 @@ from dashboard_rt.errors import BadSetting
 from dashboard_rt.types import Kind
 
 Read = Callable[[str], object]
+HOSTS_REFUSED = (
+    "dash.example:80",
+    "https://dash.example",
+    "*.",
+    "a*.b",
+    ".dash.example",
+    "a,,b",
+    "a b",
+    "ä.example",
+)
+PATHS_REFUSED = (
+    "/",
+    "dash",
+    "/dash/",
+    "//dash",
+    "/a//b",
+    "/a/../b",
+    "/.",
+    "/a?b",
+    "/a#b",
+    "/a b",
+    "/%2e",
+    '/"',
+)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +60,11 @@ Read = Callable[[str], object]
         (env.host, "0.0.0.0", "0.0.0.0"),
         (env.host, "[::1]", "::1"),
         (env.host, "my-host.example", "my-host.example"),
+        (env.hosts, "Dash.Example, *.dash.example", ("dash.example", "*.dash.example")),
+        (env.hosts, "[2001:DB8::0:1],10.0.0.1,*", ("2001:db8::1", "10.0.0.1", "*")),
+        (env.hosts, "dash.example.,my_host", ("dash.example", "my_host")),
+        (env.root_path, "/dash", "/dash"),
+        (env.root_path, "/a/b-c.d~e_f", "/a/b-c.d~e_f"),
         (env.path, "/dashboard/stream", "/dashboard/stream"),
         (env.token, "s3cret~", "s3cret~"),
         (env.database_url, "sqlite:////var/lib/d.db", "sqlite:////var/lib/d.db"),
@@ -44,6 +73,11 @@ Read = Callable[[str], object]
         (env.addresses, "*", ("*",)),
         (env.origins, "https://A.example, http://b:8080/", ("https://a.example", "http://b:8080")),
         (env.origins, "https://a.example:443,http://[::1]:3000", ("https://a.example", "http://[::1]:3000")),
+        (
+            env.origins,
+            "capacitor://localhost, tauri://localhost,chrome-extension://abc/",
+            ("capacitor://localhost", "tauri://localhost", "chrome-extension://abc"),
+        ),
         (env.streams, "a:state", {"a": Kind.STATE}),
         (env.streams, "a:b:log, c.d-e_f:state", {"a:b": Kind.LOG, "c.d-e_f": Kind.STATE}),
         (env.streams, "x" * 63 + ":log", {"x" * 63: Kind.LOG}),
@@ -70,6 +104,8 @@ def test_accepts(read: Read, text: str, value: object) -> None:
         (env.limit_or_off, "0", "off or a whole number of at least 1"),
         (env.host, "host:80", "a host name or an IP address, without a port"),
         (env.host, "a b", "a host name or an IP address, without a port"),
+        *((env.hosts, text, "host names such as") for text in HOSTS_REFUSED),
+        *((env.root_path, text, "a path such as /dash") for text in PATHS_REFUSED),
         (env.path, "stream", "a path that starts with one slash"),
         (env.path, "//evil.example/x", "a path that starts with one slash"),
         (env.path, "/a?b", "a path that starts with one slash"),
@@ -84,6 +120,9 @@ def test_accepts(read: Read, text: str, value: object) -> None:
         (env.origins, "https://user@a.example", "origins such as"),
         (env.origins, "https://a.example:99999", "origins such as"),
         (env.origins, "null", "origins such as"),
+        (env.origins, "file://", "origins such as"),
+        (env.origins, "ws://a.example", "origins such as"),
+        (env.origins, "data:text/html,x", "origins such as"),
         (env.streams, "a", "name:kind pairs"),
         (env.streams, "a:other", "name:kind pairs"),
         (env.streams, "a:log,a:state", "name:kind pairs"),
@@ -98,12 +137,12 @@ def test_refuses(read: Read, text: str, complaint: str) -> None:
         read(text)
 
 
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.8.9.10", "::1"])
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])
 def test_loopback(name: str) -> None:
     assert env.is_loopback(name)
 
 
-@pytest.mark.parametrize("name", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
+@pytest.mark.parametrize("name", ["0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1", "example.org"])
 def test_not_loopback(name: str) -> None:
     assert not env.is_loopback(name)
 

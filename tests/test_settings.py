@@ -40,6 +40,12 @@ def test_the_demo_is_on_where_only_this_machine_can_reach_it(host: str, demo: bo
     assert Settings.read({"HOST": host, "DEMO": "off"}).demo is False
 
 
+def test_hosts_are_checked_where_only_this_machine_is_meant_to_ask() -> None:
+    assert Settings.read({}).allowed_hosts == ()
+    assert Settings.read({"HOST": "0.0.0.0"}).allowed_hosts == ("*",)
+    assert Settings.read({"ALLOWED_HOSTS": "dash.example"}).allowed_hosts == ("dash.example",)
+
+
 def test_clients_fit_under_the_file_limit() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert Settings.read({}).max_clients == max(1, soft - 200)
@@ -64,10 +70,11 @@ def test_without_jobs_the_dashboard_stream_may_be_missing() -> None:
 
 
 def test_secrets_are_masked() -> None:
-    settings = Settings.read({"PUBLISH_TOKEN": "hunter2"})
-    assert settings.publish_token == "hunter2"
-    assert "hunter2" not in repr(settings)
-    assert settings.masked()["PUBLISH_TOKEN"] == "***"
+    for name in ("PUBLISH_TOKEN", "OPS_TOKEN"):
+        settings = Settings.read({name: "hunter2"})
+        assert getattr(settings, name.lower()) == "hunter2"
+        assert "hunter2" not in repr(settings)
+        assert settings.masked()[name] == "***"
 
 
 def test_masked_values_fit_into_json() -> None:

@@ -61,7 +61,12 @@ def watched() -> Iterator[set[str]]:
 async def served(folder: Path) -> AsyncIterator[int]:
     """The whole app behind uvicorn's protocols with ours, on a real socket; its port."""
     settings = Settings.read(
-        {"DATABASE_URL": f"sqlite:///{folder}/walk.db", "JOBS": "off", "PUBLISH_TOKEN": "t"}
+        {
+            "DATABASE_URL": f"sqlite:///{folder}/walk.db",
+            "JOBS": "off",
+            "PUBLISH_TOKEN": "t",
+            "ALLOWED_HOSTS": "a, a.example",
+        }
     )
     app = create_app(settings)
     config = Config(

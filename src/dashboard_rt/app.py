@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from .broker.base import Broker, OnNotification
@@ -26,7 +27,8 @@ from .eventlog.publisher import Publisher
 from .eventlog.sqlite import SqliteDatabase
 from .http import pages, publish
 from .http.api import ReadEndpoints
-from .http.responses import exception_handlers
+from .http.responses import counting_handlers
+from .http.security import Gate, LifespanState
 from .http.stats import Stats
 from .hub.connections import Connections
 from .hub.follower import Follower
@@ -75,6 +77,7 @@ class Parts(PublishingParts):
     connections: Connections
     dashboard: Dashboard
     collectors: Collectors
+    lifespan: LifespanState
 
     @classmethod
     def assemble(cls, settings: Settings, transports: Sequence[Transport]) -> Parts:
@@ -93,6 +96,7 @@ class Parts(PublishingParts):
             connections=connections,
             dashboard=dashboard,
             collectors=collectors,
+            lifespan=LifespanState(),
         )
 
 
@@ -118,6 +122,7 @@ async def _start_publisher(
 async def serving(parts: Parts) -> AsyncIterator[None]:
     """Start the parts, and stop them in reverse. The goodbyes come first, while everything still works."""
     async with AsyncExitStack() as stack:
+        stack.callback(parts.lifespan.end)
         await _start_log(stack, parts)
         await parts.follower.start(parts.hub)
         stack.push_async_callback(parts.follower.stop)
@@ -131,6 +136,7 @@ async def serving(parts: Parts) -> AsyncIterator[None]:
         shutdown.install()
         stack.callback(shutdown.finish)
         stack.push_async_callback(parts.connections.drain)
+        parts.lifespan.begin()
         yield
 
 
@@ -180,8 +186,10 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
             *pages.routes(settings, parts.hub),
         ],
         lifespan=lifespan,
-        exception_handlers=dict(exception_handlers),
+        middleware=[Middleware(Gate, settings, parts.telemetry, parts.lifespan)],
+        exception_handlers=counting_handlers(parts.telemetry),
     )
+    app.router.redirect_slashes = False  # the gate's business
     app.state.parts = parts
     return app
 

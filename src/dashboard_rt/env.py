@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +21,8 @@ UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2}
 WORDS_FOR_ON = ("on", "true", "yes", "1")
 WORDS_FOR_OFF = ("off", "false", "no", "0")
 MASK = "***"
+# Schemes that browsers send for no page; of local files they send `null`, or `file://` without a host.
+NO_ORIGINS = ("", "ws", "wss", "file", "data", "blob", "about", "javascript")
 
 
 # ---- variables
@@ -180,8 +182,34 @@ def is_address(text: str) -> bool:
 
 
 def is_loopback(name: str) -> bool:
-    """Tell whether `name` is `localhost` or a loopback address (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3)."""
-    return name.lower() == "localhost" or (is_address(name) and ip_address(name).is_loopback)
+    """Tell whether `name` is `localhost` or a loopback address (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3).
+
+    Also an IPv4 one as sockets that speak both versions show it, `::ffff:127.0.0.1`.
+    """
+    if name.lower() == "localhost":
+        return True
+    address = ip_address(name) if is_address(name) else None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address is not None and (mapped or address).is_loopback
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """Accept host names, `*.name` and `*` with commas between, in lower case. ValueError for anything else.
+
+    Brackets around IPv6 are dropped, and a dot at the end. A port is refused, because none is compared.
+    """
+    return tuple(_host_pattern(part.strip().lower()) for part in text.split(","))
+
+
+def _host_pattern(text: str) -> str:
+    bare = text.removeprefix("[").removesuffix("]")
+    if is_address(bare):
+        return str(ip_address(bare))
+    if text != "*" and not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", text):
+        raise ValueError(
+            "host names such as example.org or *.example.org with commas between them, without scheme and port, or *"
+        )
+    return text.removesuffix(".")
 
 
 def addresses(text: str) -> tuple[str, ...]:
@@ -203,6 +231,16 @@ def path(text: str) -> str:
     """
     if not re.fullmatch(r"/(?![/\\])[!-~]*", text) or set(text) & set("?#\"'<>\\"):
         raise ValueError("a path that starts with one slash")
+    return text
+
+
+def root_path(text: str) -> str:
+    """Accept a path without a slash at its end, such as `/dash`. ValueError for anything else.
+
+    Only characters that no URL has to escape (RFC 3986 §2.3), because it is compared with paths and put into pages.
+    """
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) or {".", ".."} & set(text.split("/")):
+        raise ValueError("a path such as /dash, without a slash at its end")
     return text
 
 
@@ -234,20 +272,24 @@ def origins(text: str) -> tuple[str, ...]:
 def origin(text: str) -> str:
     """Accept one origin (RFC 6454 §6.2) and return it in lower case. ValueError for anything else.
 
-    A default port and a slash at the end are dropped, because browsers send neither.
+    A default port and a slash at the end are dropped, because browsers send neither. Apps in a web view and browser
+    extensions have schemes of their own. `null` is refused, because it is the origin of every sandboxed frame and of
+    every local file; so are schemes that no page can have.
     """
-    complaint = ValueError("origins such as https://example.org with commas between them")
+    complaint = ValueError(
+        "origins such as https://example.org or capacitor://localhost with commas between them, never null or *"
+    )
     try:
         parts = urlsplit(text.lower())
         port = parts.port
     except ValueError:
         raise complaint from None
     bare = f"{parts.scheme}://{parts.netloc}"
-    if parts.scheme not in ("http", "https") or not parts.hostname or text.lower().rstrip("/") != bare:
+    if parts.scheme in NO_ORIGINS or not parts.hostname or text.lower().rstrip("/") != bare:
         raise complaint
     if "@" in parts.netloc or not re.fullmatch(r"[a-z0-9_.:\[\]-]+", parts.netloc):
         raise complaint
-    own = {"http": 80, "https": 443}[parts.scheme]
+    own = {"http": 80, "https": 443}.get(parts.scheme)
     return bare.removesuffix(f":{port}") if port == own else bare
 
 

@@ -8,9 +8,12 @@ DashboardError
     NotFound            404
       UnknownStream
     TooLarge            413
+    UnsupportedBody     415
+    Misdirected         421
     InvalidUpdate       422
     TooManyRequests     429
     LogUnavailable      503, the publish is *not acknowledged*
+    NotStarted          503
 """
 
 from __future__ import annotations
@@ -69,6 +72,20 @@ class TooLarge(Refused):
     code = "too_large"
 
 
+class UnsupportedBody(Refused):
+    """A body in a form that is not read: compressed, not UTF-8, or in parts."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class Misdirected(Refused):
+    """A request for a host that this server does not answer to (RFC 9110 §15.5.20)."""
+
+    status = 421
+    code = "misdirected_request"
+
+
 class InvalidUpdate(Refused):
     """A body that is not JSON."""
 
@@ -91,3 +108,10 @@ class LogUnavailable(Refused):
 
     status = 503
     code = "log_unavailable"
+
+
+class NotStarted(Refused):
+    """A request to an app whose lifespan does not run, or has ended: its parts are not there."""
+
+    status = 503
+    code = "not_started"

@@ -30,12 +30,17 @@ def _on_loopback(seen: Mapping[str, Any]) -> bool:
     return env.is_loopback(seen["host"])
 
 
+def _any_host_in_public(seen: Mapping[str, Any]) -> tuple[str, ...]:
+    return () if _on_loopback(seen) else ("*",)
+
+
 def _two_heartbeats(seen: Mapping[str, Any]) -> float:
     return 2 * float(seen["sse_heartbeat"])
 
 
 NO_VALUE = Derived("", lambda seen: None)
 NO_ORIGINS = Derived("", lambda seen: ())
+NO_PATH = Derived("", lambda seen: "")
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,6 +103,23 @@ class Settings:
             "127.0.0.1",
             env.addresses,
             "Proxies whose X-Forwarded-* headers are believed: addresses or networks, or `*`.",
+        ),
+    ]
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Variable(
+            Derived("loopback names when HOST is a loopback address, else `*`", _any_host_in_public),
+            env.hosts,
+            "The hosts that requests may ask for, with commas between: names, `*.example.org` or `*`; loopback names "
+            "always may.",
+        ),
+    ]
+    root_path: Annotated[
+        str,
+        Variable(
+            NO_PATH,
+            env.root_path,
+            "The path under which a proxy shows the app, such as /dash, whether or not it passes it on.",
         ),
     ]
     tail_size: Annotated[
@@ -174,6 +196,16 @@ class Settings:
             secret=True,
         ),
     ]
+    ops_token: Annotated[
+        str | None,
+        Variable(
+            NO_VALUE,
+            env.token,
+            "The bearer token for `/metrics`, `/dashboard/stats` and `/dashboard/debug`; without one they answer only "
+            "this machine.",
+            secret=True,
+        ),
+    ]
     demo: Annotated[
         bool,
         Variable(
@@ -243,6 +275,11 @@ class Settings:
         settings = cls(**seen)
         settings._cross_check()
         return settings
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether HOST is an address that only this machine can reach."""
+        return env.is_loopback(self.host)
 
     def _cross_check(self) -> None:
         if self.retry_min > self.retry_max:

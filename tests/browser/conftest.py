@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
 from tests import needs
+from tests.live.proxy import PREFIX, PrefixProxy
 from tests.live.server import Server
 
 # As root there is no sandbox, and a container's /dev/shm is small.
@@ -68,12 +69,20 @@ def collecting(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
+@pytest.fixture(scope="module")
+def prefixed(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose page is seen under a path."""
+    settings = {"JOBS": "off", "DEMO": "on", "ROOT_PATH": PREFIX}
+    with Server(tmp_path_factory.mktemp("prefixed"), settings) as running:
+        yield running
+
+
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
     """`open_page(server, path, **context)` opens a page; context as in Playwright's new_context."""
     contexts = []
 
-    def opened(server: Server, path: str = "/dashboard", **context: Any) -> OpenedPage:
+    def opened(server: Server | PrefixProxy, path: str = "/dashboard", **context: Any) -> OpenedPage:
         contexts.append(browser.new_context(**context))
         page = OpenedPage(contexts[-1].new_page())
         page.page.goto(server.address.origin + path)

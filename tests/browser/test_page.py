@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import OpenPage
+from tests.live.proxy import PREFIX, PrefixProxy
 from tests.live.publishing import BEARER
 from tests.live.server import Server
 from tests.live.wire import until
@@ -119,6 +120,27 @@ def test_without_demo_and_auto_refresh(
             button(opened.page, transport).click()
         wait_for_state(opened.page, "live")
         assert opened.errors == []
+
+
+@pytest.mark.parametrize("strips", [True, False], ids=["removes", "leaves"])
+def test_the_page_lives_behind_a_prefix(prefixed: Server, open_page: OpenPage, strips: bool) -> None:
+    """Its files, both streams, its buttons and its links, behind a proxy that removes the prefix or leaves it."""
+    with PrefixProxy(prefixed.address, strips) as proxy:
+        opened = open_page(proxy, f"{PREFIX}/dashboard")
+        page = opened.page
+        wait_for_state(page, "live")
+        position = prefixed.publish(STREAM, {"metrics": dict.fromkeys(FIGURES, 23.45)})
+        for transport in TRANSPORTS:
+            expect(field(page, transport, "position")).to_have_text(position)
+            expect(field(page, transport, "cpu")).to_have_text(re.compile(r"^23\.[45]$"))
+        page.get_by_role("button", name="Send one").click()
+        expect(page.locator("#answer")).to_have_text(re.compile("^Published up to"))
+        for transport in TRANSPORTS:
+            expect(field(page, transport, "position")).not_to_have_text(position)
+        page.get_by_role("link", name="SSE").click()
+        expect(page).to_have_url(f"{proxy.address.origin}{PREFIX}/dashboard/sse-test")
+        wait_for_state(page, "live", ["sse"])
+        assert opened.errors == [] and proxy.outside == []
 
 
 # --- reconnecting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -37,6 +37,8 @@ READING = [
     "/dashboard/debug",
 ]
 AUTHORIZED = {"authorization": "Bearer s3cret"}
+OPERATORS = ["/metrics", "/dashboard/stats", "/dashboard/debug"]
+OPERATOR = {"authorization": "Bearer 0ps"}
 
 
 @pytest.fixture
@@ -111,6 +113,44 @@ def test_triggers_run_the_real_collectors(client: TestClient) -> None:
 def test_bad_limits(client: TestClient, limit: str) -> None:
     answer = client.get("/dashboard/metrics", params={"limit": limit})
     assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+    assert "1 to 1000" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("keep", ["10", "5000"])
+def test_the_limit_of_metrics_is_the_same_however_many_are_kept(tmp_path: Path, keep: str) -> None:
+    with TestClient(app_with(tmp_path, KEEP_RECORDS=keep), base_url="http://localhost") as client:
+        assert client.get("/dashboard/metrics?limit=1000").status_code == 200
+        assert client.get("/dashboard/metrics?limit=1001").status_code == 400
+
+
+def app_with(tmp_path: Path, **environ: str) -> Starlette:
+    return create_app(Settings.read({"DATABASE_URL": f"sqlite:///{tmp_path}/o.db", "JOBS": "off", **environ}))
+
+
+def test_the_token_of_operators_closes_their_endpoints_and_no_other(tmp_path: Path) -> None:
+    app = app_with(tmp_path, OPS_TOKEN="0ps", PUBLISH_TOKEN="s3cret")
+    with TestClient(app, base_url="http://localhost") as client:
+        for path in READING:
+            assert (client.get(path).status_code == 200) is (path not in OPERATORS), path
+            assert client.get(path, headers=OPERATOR).status_code == 200, path
+        for path in OPERATORS:
+            refused = client.get(path, headers=AUTHORIZED)
+            assert refused.status_code == 401 and refused.headers["www-authenticate"] == "Bearer"
+            assert client.head(path).status_code == 401
+        assert client.post("/streams/dashboard_updates", headers=OPERATOR).status_code == 401
+        metrics = client.get("/metrics", headers=OPERATOR).text
+        assert 'dashboard_rt_refused_total{reason="unauthorized"}' in metrics
+
+
+@pytest.mark.parametrize("path", OPERATORS)
+def test_without_a_token_operators_are_on_this_machine(tmp_path: Path, path: str) -> None:
+    app = app_with(tmp_path, HOST="0.0.0.0")
+    with TestClient(app, client=("10.0.0.9", 1)) as client:
+        assert client.get(path).status_code == 403
+        assert client.get("/ready").status_code == 200
+    with TestClient(app, client=("127.0.0.1", 1)) as client:
+        assert client.get(path).status_code == 200
+        assert client.get(path, headers={"x-forwarded-for": "10.0.0.9"}).status_code == 403
 
 
 def test_stats(client: TestClient) -> None:
@@ -155,17 +195,19 @@ class FakeLog(EventLog):
 
 
 class FakeStats(Stats):
-    """A process that is ready, or is not."""
+    """A process that is ready, or is not. `taken` counts its snapshots."""
 
     def __init__(self, ready: bool) -> None:
         self.is_ready = ready
+        self.taken = 0
 
     @property
     def ready(self) -> bool:
         return self.is_ready
 
     def snapshot(self) -> dict[str, object]:
-        return {}
+        self.taken += 1
+        return {"taken": self.taken}
 
 
 class FakeCollectors(Collectors):
@@ -188,17 +230,33 @@ def failing(
     ready: bool = True,
     overdue: list[str] | None = None,
 ) -> TestClient:
-    routes = api.ReadEndpoints(
+    reading = endpoints(FakeLog(error), FakeStats(ready), connected=connected, overdue=overdue)
+    return served(reading)
+
+
+def served(reading: api.ReadEndpoints) -> TestClient:
+    return TestClient(Starlette(routes=reading.routes(), exception_handlers=dict(exception_handlers)))
+
+
+def endpoints(
+    log: EventLog,
+    stats: Stats,
+    *,
+    connected: bool = True,
+    overdue: list[str] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> api.ReadEndpoints:
+    return api.ReadEndpoints(
         settings=Settings.read({}),
         telemetry=Telemetry(),
-        log=FakeLog(error),
+        log=log,
         broker=cast(Any, SimpleNamespace(connected=connected)),
         hub=cast(Any, None),
         dashboard=cast(Any, None),
         collectors=FakeCollectors(overdue),
-        stats=FakeStats(ready),
-    ).routes()
-    return TestClient(Starlette(routes=routes, exception_handlers=dict(exception_handlers)))
+        stats=stats,
+        clock=clock,
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,9 +302,44 @@ def test_a_log_that_hangs_does_not_hang_the_answer(monkeypatch: pytest.MonkeyPat
     assert failing().get("/ready").json()["log"] is False
 
 
+def test_figures_are_looked_up_once_a_second_however_many_ask() -> None:
+    now, stats = [0.0], FakeStats(ready=True)
+    client = served(endpoints(FakeLog(None), stats, clock=lambda: now[0]))
+    for _ in range(5):
+        assert client.get("/dashboard/stats").json() == client.get("/dashboard/debug").json()["stats"]
+    assert stats.taken == 1
+    now[0] = 1.0
+    assert client.get("/dashboard/stats").json() == {"taken": 2}
+
+
+@pytest.mark.anyio
+async def test_the_log_is_asked_once_however_many_wait() -> None:
+    now, asked, answer = [0.0], 0, asyncio.Event()
+
+    class SlowLog(FakeLog):
+        async def state(self) -> LogState:
+            nonlocal asked
+            asked += 1
+            await answer.wait()
+            return LogState("e", {})
+
+    reading, request = endpoints(SlowLog(None), FakeStats(ready=True), clock=lambda: now[0]), cast(Any, None)
+    waiting = [asyncio.create_task(reading.debug(request)) for _ in range(3)]
+    await asyncio.sleep(0)
+    now[0] = 5.0
+    waiting.append(asyncio.create_task(reading.ready(request)))
+    await asyncio.sleep(0)
+    waiting.pop(0).cancel()  # who leaves takes the answer from nobody
+    answer.set()
+    assert [response.status_code for response in await asyncio.gather(*waiting)] == [200] * 3
+    assert asked == 1
+    await reading.ready(request)
+    assert asked == 2, "more than a second has gone"
+
+
 def test_no_dashboard_stream(tmp_path: Path) -> None:
     settings = Settings.read(
         {"DATABASE_URL": f"sqlite:///{tmp_path}/x.db", "STREAMS": "events:log", "JOBS": "off"}
     )
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:3000") as client:
         assert client.get("/dashboard/refresh").status_code == 404

@@ -10,9 +10,11 @@ import orjson
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from dashboard_rt.http.pages import WEB, fill_template, routes
 from dashboard_rt.http.responses import exception_handlers
+from dashboard_rt.http.security import FORWARDED_HOST, PREFIX
 from dashboard_rt.hub.hub import Hub
 from dashboard_rt.settings import DASHBOARD_STREAM, Settings
 from dashboard_rt.types import Position, Update
@@ -92,6 +94,71 @@ def test_an_update_cannot_end_its_script_element(web: Path) -> None:
     html = client(web, FakeHub(NASTY)).get("/").text
     assert html.count("<script") == 1 and html.count("</script>") == 1
     assert page_settings(html)["snapshot"] == orjson.loads(NASTY)
+
+
+PREFIXED = (
+    '<link href="/static/page.css"><script src="/static/app.js"></script><a href="/dashboard">'
+    '<button data-trigger="/dashboard/trigger-burst"></button><p title="/x">/x</p>' + TEMPLATE
+)
+
+
+def prefixed(web: Path, prefix: str, **environ: str) -> str:
+    """The page as an app shows it that a prefix stands in front of."""
+    (web / "index.html").write_text(PREFIXED)
+    inner = client(web, None, **environ).app
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner({**scope, PREFIX: prefix}, receive, send)
+
+    return TestClient(app, base_url="http://app.example:3000").get("/dashboard").text
+
+
+@pytest.mark.parametrize(
+    ("prefix", "written"),
+    [
+        ("/dash", "/dash"),
+        ("/a/b", "/a/b"),
+        ("//evil.example", "/evil.example"),  # two slashes would name another host
+        ('/x"><script>', "/x%22%3E%3Cscript%3E"),
+        ("/\\evil.example", "/%5Cevil.example"),
+        ("/grün", "/gr%C3%BCn"),
+    ],
+)
+def test_every_address_of_the_page_is_behind_the_prefix(web: Path, prefix: str, written: str) -> None:
+    html = prefixed(web, prefix)
+    found = re.findall(r'(?:src|href|data-trigger)="([^"]*)"', html)
+    assert [address.removeprefix(written) for address in found] == [
+        "/static/page.css",
+        "/static/app.js",
+        "/dashboard",
+        "/dashboard/trigger-burst",
+    ]
+    assert '<p title="/x">/x</p>' in html
+    page = page_settings(html)
+    assert page["sse_endpoint"] == f"{written}/dashboard/stream"
+    assert page["cable_endpoint"] == f"{written}/cable"
+
+
+@pytest.mark.parametrize(
+    ("environ", "endpoint"),
+    [
+        ({"SSE_ENDPOINT": "/dash/other"}, "/dash/other"),  # written out
+        ({"SSE_ENDPOINT": "/dashing"}, "/dash/dashing"),
+        ({"SSE_HOST": "sse.example"}, "//sse.example/dashboard/stream"),  # which has a path of its own
+    ],
+)
+def test_an_endpoint_that_is_set_behind_a_prefix(web: Path, environ: dict[str, str], endpoint: str) -> None:
+    assert page_settings(prefixed(web, "/dash", **environ))["sse_endpoint"] == endpoint
+
+
+def test_the_policy_names_the_host_that_a_proxy_was_asked_for(web: Path) -> None:
+    inner = client(web).app
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner({**scope, FORWARDED_HOST: "dash.example"}, receive, send)
+
+    policy = TestClient(app).get("/").headers["content-security-policy"]
+    assert "connect-src 'self' ws://dash.example wss://dash.example;" in policy
 
 
 def test_a_placeholder_inside_an_update_is_not_replaced() -> None:

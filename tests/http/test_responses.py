@@ -14,13 +14,17 @@ from dashboard_rt.errors import (
     Forbidden,
     InvalidUpdate,
     LogUnavailable,
+    Misdirected,
     NotFound,
+    NotStarted,
     Refused,
     TooLarge,
     TooManyRequests,
     Unauthorized,
+    UnsupportedBody,
 )
-from dashboard_rt.http.responses import Json, exception_handlers, send_json
+from dashboard_rt.http.responses import Json, counting_handlers, exception_handlers, send_json
+from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Kind
 
 
@@ -66,9 +70,12 @@ def plain() -> TestClient:
         (Forbidden("x"), 403, "forbidden", {}),
         (NotFound("x"), 404, "not_found", {}),
         (TooLarge("x"), 413, "too_large", {"connection": "close"}),
+        (UnsupportedBody("x"), 415, "unsupported_media_type", {"connection": "close"}),
+        (Misdirected("x"), 421, "misdirected_request", {}),
         (InvalidUpdate("x"), 422, "invalid_json", {}),
         (TooManyRequests("x"), 429, "too_many_requests", {"retry-after": "1"}),
         (LogUnavailable("x"), 503, "log_unavailable", {"retry-after": "1"}),
+        (NotStarted("x"), 503, "not_started", {"retry-after": "1"}),
     ],
 )
 def test_refusals(path: str, error: Refused, status: int, code: str, headers: dict[str, str]) -> None:
@@ -88,6 +95,18 @@ def test_a_refused_handshake_is_denied_with_the_same_answer() -> None:
         pass
     assert denied.value.status_code == 404
     assert denied.value.json() == {"error": "not_found", "detail": "Not from here."}
+
+
+def test_refusals_are_counted_by_their_code() -> None:
+    async def refuse(request: Request) -> Response:
+        raise Forbidden("x")
+
+    telemetry = Telemetry()
+    app = Starlette(routes=[Route("/", refuse)], exception_handlers=counting_handlers(telemetry))
+    assert TestClient(app).get("/").json() == {"error": "forbidden", "detail": "x"}
+    assert TestClient(app).get("/none").status_code == 404
+    assert telemetry.value("refused", reason="forbidden") == 1
+    assert telemetry.value("refused", reason="not_found") == 0
 
 
 def test_a_fault_of_ours_does_not_reveal_its_cause() -> None:

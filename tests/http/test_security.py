@@ -9,8 +9,10 @@ from dashboard_rt.http.security import (
     TokenBucket,
     cors_headers,
     header,
+    header_map,
     is_own_origin,
     may_connect,
+    require_operator,
     require_same_origin,
     require_token,
 )
@@ -22,6 +24,12 @@ def test_header_is_the_first_of_its_name() -> None:
     headers = [(b"a", b"1"), (b"host", b"x\xe9"), (b"host", b"y")]
     assert header(headers, b"host") == "xé"
     assert header(headers, b"origin") is None
+
+
+def test_white_space_around_a_value_is_no_part_of_it() -> None:
+    headers = [(b"a", b" \tx y\t "), (b"b", b"\x0bz")]
+    assert header(headers, b"a") == "x y"
+    assert header_map(headers) == {b"a": b"x y", b"b": b"\x0bz"}
 
 
 # ---- the token
@@ -50,6 +58,56 @@ def test_no_token_configured() -> None:
         require_token({b"authorization": b"Bearer "}, None)
 
 
+# ---- operators
+
+HERE = ("127.0.0.1", 4321)
+FAR = ("10.0.0.9", 4321)
+
+
+def operator(client: object, token: str | None, on_loopback: bool, **headers: str) -> None:
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    require_operator({"type": "http", "client": client, "headers": raw}, token, on_loopback)
+
+
+@pytest.mark.parametrize("client", [HERE, FAR, None])
+@pytest.mark.parametrize("on_loopback", [True, False])
+def test_the_operators_token_opens_from_anywhere_and_nothing_else_does(
+    client: object, on_loopback: bool
+) -> None:
+    operator(client, "0ps", on_loopback, authorization="Bearer 0ps \t", x_forwarded_for="10.0.0.9")
+    wrong: tuple[dict[str, str], ...] = ({}, {"authorization": "Bearer ops"}, {"authorization": "Basic 0ps"})
+    for given in wrong:
+        with pytest.raises(Unauthorized, match="OPS_TOKEN"):
+            operator(client, "0ps", on_loopback, **given)
+
+
+@pytest.mark.parametrize("client", [HERE, ("127.9.9.9", 1), ("::1", 1), ("::ffff:127.0.0.1", 1)])
+@pytest.mark.parametrize("on_loopback", [True, False])
+def test_without_one_this_machine_may_read(client: object, on_loopback: bool) -> None:
+    operator(client, None, on_loopback)
+
+
+@pytest.mark.parametrize("client", [FAR, ("::ffff:10.0.0.9", 1), ("2001:db8::1", 1), None])
+@pytest.mark.parametrize("on_loopback", [True, False])
+def test_without_one_nobody_else_may(client: object, on_loopback: bool) -> None:
+    """Not over a Unix socket either, which is where a proxy is."""
+    with pytest.raises(Forbidden, match="OPS_TOKEN"):
+        operator(client, None, on_loopback)
+
+
+@pytest.mark.parametrize("name", ["x_forwarded_for", "x_forwarded_proto", "forwarded", "via", "x_real_ip"])
+def test_what_a_proxy_on_this_machine_passes_on_is_not_from_it(name: str) -> None:
+    for client in (HERE, ("testclient", 1)):
+        with pytest.raises(Forbidden):
+            operator(client, None, True, **{name: "127.0.0.1"})
+
+
+def test_a_caller_within_the_process_has_no_address() -> None:
+    operator(("testclient", 1), None, on_loopback=True)
+    with pytest.raises(Forbidden):
+        operator(("testclient", 1), None, on_loopback=False)
+
+
 # ---- origins
 
 
@@ -73,6 +131,8 @@ def test_no_token_configured() -> None:
         ("", "a.example", False),
         ("http://", "", False),
         ("a.example", "a.example", False),
+        ("capacitor://localhost", "localhost", False),  # an app in a web view is no page of a server
+        ("chrome-extension://a.example", "a.example", False),
         ("http://a.example", None, False),
     ],
 )
@@ -91,6 +151,13 @@ def test_listed_origins_and_our_own_may_connect() -> None:
     assert may_connect("http://a.example", "a.example", (), required=True)
     assert not may_connect("https://dash.example", "a.example", (), required=False)
     assert not may_connect("null", "a.example", ALLOWED, required=False)
+
+
+def test_apps_in_a_web_view_may_be_listed() -> None:
+    for origin in ("capacitor://localhost", "tauri://localhost", "chrome-extension://abcdefgh"):
+        assert may_connect(origin, "a.example", (origin,), required=True)
+        assert dict(cors_headers(origin, (origin,)))[b"access-control-allow-origin"] == origin.encode()
+        assert not may_connect(origin, "localhost", (), required=False)
 
 
 def test_cors_names_the_origin_and_never_a_star() -> None:

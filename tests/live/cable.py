@@ -79,6 +79,8 @@ def upgrade(
     headers: Headers = (),
     early: bytes = b"",
     rcvbuf: int | None = None,
+    *,
+    target: str = "/cable",
 ) -> tuple[Wire, Head]:
     """Ask for the upgrade; `early` are bytes sent behind the request in the same segment."""
     key = base64.b64encode(os.urandom(16)).decode()
@@ -92,7 +94,7 @@ def upgrade(
         *headers,
     ]
     wire = Wire(address.connect(rcvbuf))
-    wire.send(request_bytes("GET", "/cable", lines) + early)
+    wire.send(request_bytes("GET", target, lines) + early)
     head = read_head(wire)
     if head.status == 101:
         assert head.get("sec-websocket-accept") == accept_key(key)
@@ -115,8 +117,10 @@ class CableClient:
         headers: Headers = (),
         early: bytes = b"",
         rcvbuf: int | None = None,
+        *,
+        target: str = "/cable",
     ) -> None:
-        self.wire, self.head = upgrade(address, protocols, headers, early, rcvbuf)
+        self.wire, self.head = upgrade(address, protocols, headers, early, rcvbuf, target=target)
         assert self.head.status == 101, self.head
         self.protocol = self.head.get("sec-websocket-protocol")
         self._fences = 0

@@ -104,9 +104,9 @@ def test_idle_connections_do_not_delay_the_exit(servers: Servers, handover: str)
     """A connection with no request, a kept-alive one, half an upgrade, half a body."""
     with servers.new(HANDOVER=handover) as server:
         idle = [server.address.connect() for _ in range(4)]
-        idle[1].sendall(b"GET /up HTTP/1.1\r\nhost: x\r\n\r\n")
-        idle[2].sendall(b"GET /cable HTTP/1.1\r\nhost: x\r\nupgr")
-        idle[3].sendall(b"POST /streams/log0 HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12")
+        idle[1].sendall(b"GET /up HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        idle[2].sendall(b"GET /cable HTTP/1.1\r\nhost: localhost\r\nupgr")
+        idle[3].sendall(b"POST /streams/log0 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n12")
         assert server.ask("GET", "/up").status == 200
         server.end()
         assert server.wait(LIMIT) == 0

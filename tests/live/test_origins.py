@@ -32,6 +32,24 @@ def test_cors_of_the_stream(guarded: Server) -> None:
             assert client.event().name == "verdict"
 
 
+def test_a_fetch_of_an_allowed_origin_is_let_in_by_its_preflight_and_can_read_errors(guarded: Server) -> None:
+    """What a replacement of EventSource asks that uses fetch: it sends headers that a page may not just send."""
+    ask_first = [
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", "last-event-id"),
+    ]
+    for origin, status in ((FRIEND, 204), ("https://evil.example", 403)):
+        allowed = origin if origin == FRIEND else None
+        for path in ("/dashboard/stream", "/dashboard/refresh", "/dashboard/metrics"):
+            answer = guarded.ask("OPTIONS", path, [("origin", origin), *ask_first])
+            assert (answer.status, answer.head.get("access-control-allow-origin")) == (status, allowed)
+            assert guarded.ask("OPTIONS", path).status == 405, "no preflight"
+        for path in ("/dashboard/refresh", "/dashboard/stream?stream=unknown"):
+            answer = guarded.ask("GET", path, [("origin", f"{origin} ")])
+            assert answer.head.get("access-control-allow-origin") == allowed
+            assert answer.head.get("access-control-expose-headers") == (allowed and "x-stream-position")
+
+
 def test_a_cable_of_an_allowed_origin(guarded: Server) -> None:
     for origin in (guarded.address.origin, FRIEND, "https://other.example"):
         wire, head = upgrade(guarded.address, (V1,), [("origin", origin)])

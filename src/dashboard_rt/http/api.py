@@ -6,6 +6,8 @@ They answer from what other parts know and keep nothing. What changes something 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -22,10 +24,15 @@ from ..hub.hub import Hub
 from ..settings import DASHBOARD_STREAM, Settings
 from ..telemetry import CONTENT_TYPE, Telemetry
 from .responses import COMMON_HEADERS, Json
+from .security import require_operator
 from .stats import Stats
 
 LOG_SECONDS = 2.0  # how long /ready and /dashboard/debug wait for the log
+FRESH_SECONDS = 1.0  # how long an answer is given to others who ask
 METRICS_SHOWN = 100
+MAX_METRICS_SHOWN = 1000
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class ReadEndpoints:
@@ -42,6 +49,7 @@ class ReadEndpoints:
         dashboard: Dashboard,
         collectors: Collectors,
         stats: Stats,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._telemetry = telemetry
@@ -51,6 +59,11 @@ class ReadEndpoints:
         self._dashboard = dashboard
         self._collectors = collectors
         self._stats = stats
+        self._clock = clock
+        self._snapshot: dict[str, object] = {}
+        self._snapshot_until = 0.0
+        self._log_answer: asyncio.Task[dict[str, Any]] | None = None
+        self._log_answer_until = 0.0
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of this module. All are GET, and HEAD, which Starlette adds."""
@@ -58,13 +71,23 @@ class ReadEndpoints:
             "/up": self.up,
             "/health": self.up,
             "/ready": self.ready,
-            "/metrics": self.prometheus,
+            "/metrics": self._for_operators(self.prometheus),
             "/dashboard/refresh": self.refresh,
             "/dashboard/metrics": self.metrics,
-            "/dashboard/stats": self.stats,
-            "/dashboard/debug": self.debug,
+            "/dashboard/stats": self._for_operators(self.stats),
+            "/dashboard/debug": self._for_operators(self.debug),
         }
         return [Route(path, endpoint, methods=["GET"]) for path, endpoint in paths.items()]
+
+    def _for_operators(self, endpoint: Endpoint) -> Endpoint:
+        """Return `endpoint` behind OPS_TOKEN; without one, for this machine alone."""
+        token, on_loopback = self._settings.ops_token, self._settings.on_loopback
+
+        async def guarded(request: Request) -> Response:
+            require_operator(request.scope, token, on_loopback)
+            return await endpoint(request)
+
+        return guarded
 
     async def up(self, request: Request) -> Response:
         """Answer at all: the process is alive, whatever else is away."""
@@ -98,11 +121,11 @@ class ReadEndpoints:
 
     async def metrics(self, request: Request) -> Response:
         """Answer with the newest `?limit=` stored metrics, newest first."""
-        limit = whole_parameter(request, "limit", METRICS_SHOWN, self._settings.keep_records)
+        limit = whole_parameter(request, "limit", METRICS_SHOWN, MAX_METRICS_SHOWN)
         return Json({"metrics": await self._dashboard.metrics(limit)})
 
     async def stats(self, request: Request) -> Response:
-        return Json(self._stats.snapshot())
+        return Json(self._recent_stats())
 
     async def debug(self, request: Request) -> Response:
         """Answer with the settings (secrets masked), the state of broker and log, and all stats."""
@@ -114,11 +137,26 @@ class ReadEndpoints:
                 "log": await self._log_state(),
                 "broker": {"url": settings["BROKER_URL"], "connected": self._broker.connected},
                 "ready": self._stats.ready,
-                "stats": self._stats.snapshot(),
+                "stats": self._recent_stats(),
             }
         )
 
+    def _recent_stats(self) -> dict[str, object]:
+        """Return figures that are at most a second old: anybody may ask as often as he likes."""
+        now = self._clock()
+        if not self._snapshot or now >= self._snapshot_until:
+            self._snapshot, self._snapshot_until = self._stats.snapshot(), now + FRESH_SECONDS
+        return self._snapshot
+
     async def _log_state(self) -> dict[str, Any]:
+        """Return what the log answered within the last second; however many ask, one question is on its way."""
+        answer, now = self._log_answer, self._clock()
+        if answer is None or (answer.done() and now >= self._log_answer_until):
+            answer = self._log_answer = asyncio.ensure_future(self._ask_log())
+            self._log_answer_until = now + FRESH_SECONDS
+        return await asyncio.shield(answer)  # who leaves does not take it from the others
+
+    async def _ask_log(self) -> dict[str, Any]:
         """Return epoch and bounds as JSON; only `error` when the log does not answer in time."""
         try:
             async with asyncio.timeout(LOG_SECONDS):

@@ -11,6 +11,7 @@ import os
 import re
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import orjson
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from ..errors import NotFound
 from ..hub.hub import Hub
 from ..settings import DASHBOARD_STREAM, Settings
 from ..types import Update
+from .security import PREFIX, request_host
 
 WEB = Path(__file__).resolve().parents[3] / "web"
 VIEWS = {
@@ -43,6 +45,9 @@ MEDIA_TYPES = {
     ".woff2": "font/woff2",
 }
 HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+FILLED_IN = re.compile(
+    r"""\{\{position\}\}|\{\{page_json\}\}|(?:(?<=src=")|(?<=href=")|(?<=data-trigger="))/"""
+)
 # JSON inside a script element: `</script>` or `<!--` in a string would end it or change how it is parsed
 # (WHATWG HTML §4.12.1.3).
 SCRIPT_ESCAPES = str.maketrans(
@@ -87,8 +92,8 @@ async def _page(settings: Settings, hub: Hub, web: Path, view: str, request: Req
     # No await between the two: the position has to be that of this update.
     position = str(hub.position(DASHBOARD_STREAM)) if DASHBOARD_STREAM in settings.streams else ""
     newest = hub.newest(DASHBOARD_STREAM)
-    host = safe_host(request)
-    content = fill_template(template, position, page_json(settings, view, newest, host))
+    host, prefix = safe_host(request.scope), safe_prefix(request.scope)
+    content = fill_template(template, position, page_json(settings, view, newest, host, prefix), prefix)
     return Response(content, media_type="text/html", headers=_headers(settings, host))
 
 
@@ -105,22 +110,26 @@ def _headers(settings: Settings, host: str) -> dict[str, str]:
 # ---- what is filled in
 
 
-def fill_template(template: str, position: str, settings: str) -> str:
-    """Replace `{{position}}`, escaped for an attribute, and `{{page_json}}`, as it is.
+def fill_template(template: str, position: str, settings: str, prefix: str = "") -> str:
+    """Replace `{{position}}`, escaped for an attribute, and `{{page_json}}`, as it is; put `prefix` before addresses.
 
-    In one pass, so that a placeholder inside an update is not replaced.
+    In one pass, so that what looks like either inside an update is left alone.
     """
-    values = {"position": html.escape(position), "page_json": settings}
-    return re.sub(r"\{\{(position|page_json)\}\}", lambda match: values[match[1]], template)
+    values = {
+        "{{position}}": html.escape(position),
+        "{{page_json}}": settings,
+        "/": f"{html.escape(prefix)}/",
+    }
+    return FILLED_IN.sub(lambda match: values[match[0]], template)
 
 
-def page_json(settings: Settings, view: str, newest: Update | None, host: str) -> str:
+def page_json(settings: Settings, view: str, newest: Update | None, host: str, prefix: str) -> str:
     """Return what the page has to know, as JSON that is safe inside a script element."""
     page = {
         "view": view,
         "stream": DASHBOARD_STREAM,
-        "sse_endpoint": sse_origin(settings, host) + settings.sse_endpoint,
-        "cable_endpoint": "/cable",
+        "sse_endpoint": sse_endpoint(settings, host, prefix),
+        "cable_endpoint": f"{prefix}/cable",
         "sse_auto_refresh": settings.sse_auto_refresh,
         "sse_connection_timeout": settings.sse_connection_timeout,
         "sse_retry_interval": settings.sse_retry_interval,
@@ -128,6 +137,14 @@ def page_json(settings: Settings, view: str, newest: Update | None, host: str) -
         "snapshot": orjson.Fragment(newest.text) if newest else None,
     }
     return orjson.dumps(page).decode().translate(SCRIPT_ESCAPES)
+
+
+def sse_endpoint(settings: Settings, host: str, prefix: str) -> str:
+    """Return the address of the page's SSE stream. Another server than the page's own has a path of its own."""
+    if origin := sse_origin(settings, host):
+        return origin + settings.sse_endpoint
+    written_out = prefix and settings.sse_endpoint.startswith(f"{prefix}/")
+    return settings.sse_endpoint if written_out else prefix + settings.sse_endpoint
 
 
 def sse_origin(settings: Settings, host: str) -> str:
@@ -139,10 +156,19 @@ def sse_origin(settings: Settings, host: str) -> str:
     return f"//{name}:{settings.sse_port}" if settings.sse_port else f"//{name}"
 
 
-def safe_host(request: Request) -> str:
-    """Return the Host header; empty when it holds what could add a directive to the policy."""
-    host = request.headers.get("host", "")
+def safe_host(scope: Scope) -> str:
+    """Return the host that the browser asked for; empty when it holds what could add a directive to the policy."""
+    host = request_host(scope) or ""
     return host if HOST.fullmatch(host) else ""
+
+
+def safe_prefix(scope: Scope) -> str:
+    """Return the path in front of the app's own, as it is written in URLs: `/dash`, or nothing.
+
+    An app that this one is mounted in may take it from the request. Two slashes would name another host.
+    """
+    prefix = scope.get(PREFIX, "")
+    return quote("/" + prefix.lstrip("/"), safe="/~") if prefix else ""
 
 
 def content_security_policy(settings: Settings, host: str) -> str:

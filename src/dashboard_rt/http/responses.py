@@ -13,9 +13,10 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ExceptionHandler, Send
+from starlette.types import ExceptionHandler, Receive, Scope, Send
 
 from ..errors import Refused
+from ..telemetry import Telemetry
 
 # Every response is of this moment and of this type: caches do not store it, browsers do not guess.
 COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -64,15 +65,34 @@ def error_headers(status: int) -> dict[str, str]:
             return {"www-authenticate": "Bearer"}
         case 413:
             return {"connection": "close"}  # or the server would read the rest of the body, to throw it away
+        case 415:
+            return {"connection": "close", "accept-encoding": "identity"}  # RFC 9110 §15.5.16
         case 429 | 503:
             return {"retry-after": "1"}
         case _:
             return {}
 
 
+def refusal_response(error: Refused) -> Json:
+    return Json({"error": error.code, "detail": error.detail}, error.status, error_headers(error.status))
+
+
+async def send_refusal(error: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a request before it is routed; a WebSocket handshake without an upgrade (ASGI: Websocket Denial Response).
+
+    A server that cannot send such a response is told to close, and answers 403 by itself.
+    """
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+    await refusal_response(error)(scope, receive, send)
+
+
 async def _on_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return Json({"error": error.code, "detail": error.detail}, error.status, error_headers(error.status))
+    return refusal_response(error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -94,3 +114,14 @@ exception_handlers: Mapping[Any, ExceptionHandler] = {
     HTTPException: _on_http_exception,
     Exception: _on_unexpected,
 }
+
+
+def counting_handlers(telemetry: Telemetry) -> Mapping[Any, ExceptionHandler]:
+    """Return `exception_handlers`, with refusals counted by their code."""
+
+    async def on_refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        telemetry.refused.labels(error.code).inc()
+        return refusal_response(error)
+
+    return {**exception_handlers, Refused: on_refused}
