@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,6 +164,77 @@ async def test_an_empty_batch(publisher: FakePublisher) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"NaN", b"1 2", b'"\\ud800"', b"\xff", b"[Infinity]"])
 async def test_not_json(publisher: FakePublisher, body: bytes) -> None:
     assert (await post(publisher, body)).error == (422, "invalid_json")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-encoding": "gzip"},
+        {"content-encoding": "br"},
+        {"content-encoding": "deflate, identity"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-type": "application/json; charset=utf-16"},
+        {"content-type": 'text/plain; Charset="ISO-8859-1"'},
+        {"content-type": "application/x-ndjson;charset=latin1"},
+    ],
+    ids=str,
+)
+async def test_a_body_in_a_form_that_is_not_read(publisher: FakePublisher, headers: dict[str, str]) -> None:
+    exchange = Exchange(publisher, TOKEN, "events")
+    await exchange.run(body_in(b"1"), {**AUTHORIZED, **headers})
+    answer = Answer(exchange.sent)
+    assert answer.error == (415, "unsupported_media_type")
+    assert answer.headers[b"accept-encoding"] == b"identity"
+    assert exchange.unread, "the body was not read"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b"1"),
+        *('{"a":1}'.encode(code) for code in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")),
+    ],
+)
+@pytest.mark.parametrize("headers", [AUTHORIZED, NDJSON])
+async def test_a_body_whose_headers_do_not_say_its_form(
+    publisher: FakePublisher, body: bytes, headers: dict[str, str]
+) -> None:
+    assert (await post(publisher, body, headers=headers)).error == (415, "unsupported_media_type")
+    assert publisher.texts == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-encoding": "Identity"},
+        {"content-encoding": ""},
+        {"content-type": "application/x-www-form-urlencoded"},  # what curl -d says
+        {"content-type": "application/json; charset=UTF-8"},
+        {"content-type": 'text/plain; x="charset=utf-16"'},
+        {"content-type": "application/json;charset=us-ascii"},
+    ],
+    ids=str,
+)
+async def test_other_types_are_not_looked_at(publisher: FakePublisher, headers: dict[str, str]) -> None:
+    assert (await post(publisher, b"1", headers={**AUTHORIZED, **headers})).status == 201
+
+
+async def test_a_byte_order_mark_is_no_part_of_the_update(publisher: FakePublisher) -> None:
+    await post(publisher, b'\xef\xbb\xbf{"a":1}')
+    await post(publisher, b"\xef\xbb\xbf1\n2", headers=NDJSON)
+    assert publisher.texts == ['{"a":1}', "1", "2"]
+
+
+async def test_white_space_behind_a_header_is_no_part_of_it(publisher: FakePublisher) -> None:
+    headers = {
+        "authorization": f"Bearer {TOKEN}\t ",
+        "idempotency-key": " order-17 ",
+        "content-type": "application/x-ndjson \t",
+        "content-length": "3 ",
+        "content-encoding": "identity ",
+    }
+    assert (await post(publisher, b"1\n2", headers=headers)).json["count"] == 2
+    assert publisher.keys == ["order-17"]
 
 
 async def test_the_token(publisher: FakePublisher) -> None:

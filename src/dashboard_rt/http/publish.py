@@ -5,7 +5,9 @@ They know the publisher and the collectors, not the log: a 201 means that the pu
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Mapping
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -14,17 +16,20 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from ..dashboard.collectors import Collectors
-from ..errors import InvalidUpdate, Refused, TooLarge, UnknownStream
+from ..errors import InvalidUpdate, Refused, TooLarge, UnknownStream, UnsupportedBody
 from ..eventlog.publisher import Publisher, clean_json
 from ..settings import DASHBOARD_STREAM, Settings
 from .api import whole_parameter
 from .responses import Json, send_json
-from .security import TokenBucket, request_host, require_same_origin, require_token
+from .security import TokenBucket, header_map, request_host, require_same_origin, require_token
 
 MAX_UPDATE_BYTES = 65536
 MAX_BATCH_BYTES = 1024 * 1024
 MAX_KEY_BYTES = 64
 BATCH_TYPE = b"application/x-ndjson"
+CHARSET = re.compile(rb';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
+UTF_8 = (b"utf-8", b"utf8", b"us-ascii", b"ascii")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 TRIGGERS_PER_SECOND = 2.0
 TRIGGERS_AT_ONCE = 10
 BURST_UPDATES = 100
@@ -63,18 +68,48 @@ class PublishEndpoint:
         await send_json(send, 201, body)
 
     async def _publish(self, scope: Scope, receive: Receive) -> bytes:
-        headers = dict(scope["headers"])
+        headers = header_map(scope["headers"])
         # Before everything else: a client without the token learns nothing, not even which streams there are.
         require_token(headers, self._token)
         key = _idempotency_key(headers.get(b"idempotency-key"))
-        is_batch = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == BATCH_TYPE
+        is_batch = _media_type(headers) == BATCH_TYPE
         limit = MAX_BATCH_BYTES if is_batch else MAX_UPDATE_BYTES
         raw = await _read_body(receive, headers.get(b"content-length"), limit)
+        raw = plain_utf8(raw)
         texts = split_lines(raw) if is_batch else [clean_json(raw)]
         receipt = await self._publisher.publish(scope["path_params"]["stream"], texts, key)
         if is_batch:
             return orjson.dumps({"position": str(receipt.position), "count": receipt.count})
         return b'{"position":"%b"}' % str(receipt.position).encode()
+
+
+def _media_type(headers: Mapping[bytes, bytes]) -> bytes:
+    """Return the media type of the body, without parameters. Raises UnsupportedBody for what cannot be JSON in UTF-8.
+
+    Other types are not looked at: `curl -d` calls every body a form.
+    """
+    coding = headers.get(b"content-encoding", b"identity").lower()
+    if coding not in (b"", b"identity"):
+        raise UnsupportedBody("Send the body as it is, without Content-Encoding: it is not decompressed.")
+    content_type = headers.get(b"content-type", b"").lower()
+    charset = CHARSET.search(content_type)
+    if charset and charset[1] not in UTF_8:
+        raise UnsupportedBody("Send the body in UTF-8, the encoding of JSON (RFC 8259 §8.1).")
+    if content_type.startswith(b"multipart/"):
+        raise UnsupportedBody("Send the JSON itself as the body, not a form in parts: with curl -d, not -F.")
+    return content_type.partition(b";")[0].strip()
+
+
+def plain_utf8(raw: bytes) -> bytes:
+    """Return a body without the byte order mark that some editors write (RFC 8259 §8.1 lets a parser ignore it).
+
+    Raises UnsupportedBody for one that is compressed or not UTF-8, whatever its headers say of it.
+    """
+    if raw.startswith(b"\x1f\x8b"):
+        raise UnsupportedBody("Send the body as it is: this one is compressed with gzip.")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:4]:
+        raise UnsupportedBody("Send the body in UTF-8: this one looks like UTF-16 or UTF-32.")
+    return raw.removeprefix(BYTE_ORDER_MARK)
 
 
 def _idempotency_key(raw: bytes | None) -> str | None:
@@ -164,7 +199,7 @@ class TriggerEndpoints:
         """Raise Refused unless the request may use a trigger."""
         if DASHBOARD_STREAM not in self._settings.streams:
             raise UnknownStream(f"STREAMS does not list {DASHBOARD_STREAM}.")
-        headers = dict(request.scope["headers"])
+        headers = header_map(request.scope["headers"])
         # A token that is sent is checked in the demo too: its owner wants to know whether it is right.
         if b"authorization" in headers or not self._settings.demo:
             require_token(headers, self._settings.publish_token)
