@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from dashboard_rt.http.responses import exception_handlers
 from dashboard_rt.settings import Settings
 from dashboard_rt.transports import sse
-from dashboard_rt.transports.sse import CHUNKED, IDENTITY, SseConnection, SseRequest
+from dashboard_rt.transports.sse import CHUNKED, IDENTITY, CorrectedSseConnection, SseConnection, SseRequest
 from dashboard_rt.types import Kind, Position, Update, Verdict
 from tests.simulation import FakeLog, FakeTransport, Process, VirtualLoop
 
@@ -130,6 +130,89 @@ def test_a_position_is_resumed_and_the_header_wins(how: str) -> None:
         assert [e["id"] for e in events(body)[2:]] == ["e1-4", "e1-5"]
 
     simulate(work)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "last_event_id",
+        "lastEventId",
+        "lastEventID",
+        "LastEventId",
+        "lasteventid",
+        "last-event-id",
+        "Last-Event-ID",
+        "last%5Fevent%5Fid",
+        "evs_last_event_id",
+        "evs-last-event-id",
+    ],
+)
+def test_the_position_is_read_however_its_name_is_spelled(name: str) -> None:
+    async def work(world: World) -> None:
+        world.publish("events", 5)
+        _, _, body = await world.ask(query=f"stream=events&{name}=e1-3")
+        assert verdict(body) == {"verdict": "recovered", "position": "e1-3", "replaying": 2, "missed": None}
+
+    simulate(work)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "position"),
+    [
+        ("last_event_id=e1-1&lastEventId=e1-3", {}, "e1-3"),
+        ("lastEventId=e1-1&last_event_id=e1-3", {}, "e1-3"),
+        ("last_event_id=e1-3&lastEventId=", {}, "e1-3"),
+        ("lastEventId=e1-1", {"Last-Event-ID": "e1-3"}, "e1-3"),
+        ("lastEventId=e1-3", {"Last-Event-ID": " "}, "e1-3"),
+        ("", {"Last-Event-ID": "e1-3 \t"}, "e1-3"),
+    ],
+)
+def test_of_several_positions_the_header_wins_and_then_the_last(
+    query: str, headers: dict[str, str], position: str
+) -> None:
+    async def work(world: World) -> None:
+        world.publish("events", 5)
+        _, _, body = await world.ask(query=f"stream=events&{query}", headers=headers)
+        assert (verdict(body)["verdict"], verdict(body)["position"]) == ("recovered", position)
+
+    simulate(work)
+
+
+@pytest.mark.parametrize(
+    ("query", "ignored"),
+    [
+        ("lastid=e1-3", ["lastid"]),
+        ("streams=events&Stream=events", ["streams", "Stream"]),
+        ("_=1&_=2&last_event_id=e1-3", ["_"]),
+        ("%22%0Aa=1", ['"\na']),
+        ("&".join(f"n{n}=" for n in range(15)), ["n0", "n1", "n2", "n3", "n4"]),
+        ("x" * 100 + "=1", ["x" * 64]),
+    ],
+)
+def test_a_name_that_means_nothing_is_told_with_the_verdict(query: str, ignored: list[str]) -> None:
+    async def work(world: World) -> None:
+        status, _, body = await world.ask(query=query)
+        assert (status, verdict(body)["ignored"]) == (200, ignored)
+        assert verdict(body)["verdict"] in ("fresh", "recovered", "gap")
+        assert world.telemetry.value("ignored", reason="query") == 1
+
+    simulate(work)
+
+
+def test_only_the_first_verdict_tells_the_names_that_mean_nothing() -> None:
+    async def work(world: World) -> None:
+        client = CorrectedSseConnection(world.process.connections, IDENTITY, ("lastid",))
+        transport = FakeTransport()
+        transport.client, client.sink = client, transport
+        client.open(b"", SseRequest("events", None), None)
+        assert b'"ignored":["lastid"]' in transport.read()
+        client.pause_writing()
+        world.publish("events", 9)
+        client.resume_writing()
+        said = transport.read()
+        assert b'"verdict":"gap"' in said and b"ignored" not in said
+
+    simulate(work, MAX_REPLAY="3")
 
 
 @pytest.mark.parametrize("position", ["nonsense", "e0-2", "e1-99", "-1", "e1-2x", "%00", "é"])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -36,6 +36,8 @@ HEADERS = [
 ]
 Headers = list[tuple[bytes, bytes]]
 # A query that needs no decoding: to parse it as any other would be a twentieth of the cost of a connect.
+MAX_FIELDS = 20  # in a query
+NAMES_TOLD, NAME_CHARS = 5, 64  # of the names in a query that mean nothing
 PLAIN_QUERY = re.compile(rb"stream=([A-Za-z0-9_.:-]+)")
 
 
@@ -62,8 +64,13 @@ def retry_block(milliseconds: int) -> str:
     return f"retry: {milliseconds}\n\n"
 
 
-def verdict_event(verdict: Verdict, position: Position, replaying: int, missed: int | None) -> str:
+def verdict_event(
+    verdict: Verdict, position: Position, replaying: int, missed: int | None, ignored: Sequence[str] = ()
+) -> str:
+    """Format a verdict. `ignored` are the names in the query that mean nothing here."""
     data = {"verdict": verdict, "position": str(position), "replaying": replaying, "missed": missed}
+    if ignored:
+        data["ignored"] = ignored
     return event(orjson.dumps(data).decode(), name="verdict", position=position)
 
 
@@ -119,10 +126,11 @@ IDENTITY = SseWire(chunked=False)
 
 
 class SseRequest(NamedTuple):
-    """What a client asks for: a stream, from behind a position."""
+    """What a client asks for: a stream, from behind a position; names in its query that mean nothing here."""
 
     stream: str
     position: Position | None
+    ignored: tuple[str, ...] = ()
 
 
 class SseConnection(Connection):
@@ -203,6 +211,21 @@ class SseConnection(Connection):
         self.lost("lost" if exc is None else "error")
 
 
+class CorrectedSseConnection(SseConnection):
+    """One whose query has names that mean nothing here: its first verdict tells them, or a typing error goes unseen."""
+
+    __slots__ = ("_ignored",)
+
+    def __init__(self, connections: Connections, wire: SseWire, ignored: Sequence[str]) -> None:
+        super().__init__(connections, wire)
+        self._ignored = ignored
+
+    def on_verdict(self, subscription: Subscription, resume: Resume) -> None:
+        position = Position(subscription.topic.epoch, resume.cursor)
+        text = verdict_event(resume.verdict, position, resume.replaying, resume.missed, self._ignored)
+        self.write(self._wire.frame(text))
+
+
 # ---- the endpoint
 
 
@@ -229,30 +252,34 @@ class SseEndpoint:
             await self._stream(request, headers, scope, receive, send)
 
     def _read(self, scope: Scope) -> SseRequest:
-        stream, in_query = self._read_query(scope["query_string"])
+        stream, in_query, ignored = self._read_query(scope["query_string"])
         if stream not in self._connections.hub.topics:
             raise UnknownStream(f"There is no stream {stream!r}: STREAMS lists those there are.")
-        position = header(scope["headers"], b"last-event-id")
-        if position is None:
-            position = in_query
-        return SseRequest(stream, (Position.parse(position) or UNREADABLE_POSITION) if position else None)
+        text = header(scope["headers"], b"last-event-id") or in_query
+        position = (Position.parse(text) or UNREADABLE_POSITION) if text else None
+        return SseRequest(stream, position, ignored)
 
-    def _read_query(self, raw: bytes) -> tuple[str, str]:
-        """Return the stream and the text of `last_event_id`, empty when there is none."""
+    def _read_query(self, raw: bytes) -> tuple[str, str, tuple[str, ...]]:
+        """Return the stream, the text of the position, empty when there is none, and the names that mean nothing."""
         if not raw:
-            return DASHBOARD_STREAM, ""
+            return DASHBOARD_STREAM, "", ()
         if plain := PLAIN_QUERY.fullmatch(raw):
-            return plain[1].decode("ascii"), ""
+            return plain[1].decode("ascii"), "", ()
         try:
-            query = parse_qs(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+            fields = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
         except ValueError:
             raise Refused(
                 "The query has too many fields: `stream` and `last_event_id` are all there is."
             ) from None
-        streams = query.get("stream", [DASHBOARD_STREAM])
+        streams = [value for name, value in fields if name == "stream"]
         if len(streams) > 1:
             raise Refused("Ask for one stream a connection; open another connection for another stream.")
-        return streams[0], query.get("last_event_id", [""])[-1]
+        # The last one: a client that reconnects puts its own behind that of the address it was given.
+        positions = [value for name, value in fields if value and _names_position(name)]
+        others = dict.fromkeys(n[:NAME_CHARS] for n, _ in fields if n != "stream" and not _names_position(n))
+        if others:
+            self._telemetry.ignored.labels("query").inc()
+        return (streams or [DASHBOARD_STREAM])[0], (positions or [""])[-1], tuple(others)[:NAMES_TOLD]
 
     async def _stream(
         self, request: SseRequest, headers: Headers, scope: Scope, receive: Receive, send: Send
@@ -260,7 +287,12 @@ class SseEndpoint:
         offer = handover_offer(scope)
         taken = offer is not None and self._settings.handover
         chunked = taken and scope["http_version"] == "1.1"
-        connection = SseConnection(self._connections, CHUNKED if chunked else IDENTITY)
+        wire = CHUNKED if chunked else IDENTITY
+        connection = (
+            CorrectedSseConnection(self._connections, wire, request.ignored)
+            if request.ignored
+            else SseConnection(self._connections, wire)
+        )
         begin = partial(connection.begin, self._begin, connection, request, client_address(scope))
         if taken:
             offer.take(connection, headers, begin)
@@ -281,6 +313,14 @@ class SseEndpoint:
         else:
             self._telemetry.rejected.labels(LABEL, refusal).inc()
             connection.refuse(head, refusal)
+
+
+def _names_position(name: str) -> bool:
+    """Tell whether a name in a query means the position. Replacements of EventSource each spell it their own way.
+
+    event-source-polyfill says `lastEventId`, its forerunner `evs_last_event_id`, others what the header is called.
+    """
+    return name.replace("_", "").replace("-", "").lower() in ("lasteventid", "evslasteventid")
 
 
 def _route(connections: Connections, settings: Settings, telemetry: Telemetry) -> ExactRoute:

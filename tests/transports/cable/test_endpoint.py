@@ -24,6 +24,7 @@ Message = MutableMapping[str, Any]
         ([EXT_PROTOCOL, BASE_PROTOCOL], EXT_PROTOCOL),
         ([BASE_PROTOCOL, EXT_PROTOCOL], EXT_PROTOCOL),
         ([BASE_PROTOCOL, "actioncable-unsupported"], BASE_PROTOCOL),
+        ([f" {BASE_PROTOCOL}\t"], BASE_PROTOCOL),
         (["chat"], None),
         ([], None),
     ],
@@ -64,6 +65,14 @@ def test_a_handshake_names_the_protocol_and_welcomes() -> None:
         assert (accept["type"], accept["subprotocol"]) == ("websocket.accept", EXT_PROTOCOL)
         assert welcome == {"type": "websocket.send", "text": '{"type":"welcome"}'}
         assert world.process.connections.count == 0
+
+    simulate(work)
+
+
+def test_white_space_around_an_origin_is_no_part_of_it() -> None:
+    async def work(world: World) -> None:
+        accept, _ = await shake(world, {"host": "a.example ", "origin": "http://a.example\t"})
+        assert accept["type"] == "websocket.accept"
 
     simulate(work)
 

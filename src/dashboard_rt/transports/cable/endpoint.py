@@ -20,7 +20,7 @@ from .session import CableSession
 
 def choose_protocol(offers: Iterable[str]) -> str | None:
     """Return the subprotocol to name: the extended one first; none when neither is offered, as Rails does."""
-    offers = set(offers)
+    offers = {offer.strip() for offer in offers}
     return next((name for name in (EXT_PROTOCOL, BASE_PROTOCOL) if name in offers), None)
 
 
