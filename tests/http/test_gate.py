@@ -18,7 +18,7 @@ from dashboard_rt.errors import UnknownStream
 from dashboard_rt.http.responses import counting_handlers
 from dashboard_rt.http.security import (
     FORWARDED_HOST,
-    MAX_HOST_BYTES,
+    MAX_HOST_CHARS,
     PREFIX,
     Gate,
     LifespanState,
@@ -215,7 +215,7 @@ def test_two_hosts_are_one_too_many() -> None:
 
 
 def test_a_host_longer_than_any_name_is_not_looked_at() -> None:
-    status, _, answer = Guarded().ask("/", [("host", "x" * MAX_HOST_BYTES + ".localhost")])
+    status, _, answer = Guarded().ask("/", [("host", "x" * MAX_HOST_CHARS + ".localhost")])
     assert status == 421 and len(answer["detail"]) < 200
 
 
@@ -342,3 +342,10 @@ def test_answers_and_errors_can_be_read_by_pages_of_allowed_origins_alone() -> N
         for other in ([], [("origin", "https://evil.example")]):
             status, head, _ = guarded.ask(path, [("host", "localhost"), *other])
             assert status == expected and "access-control-allow-origin" not in head
+
+
+def test_a_handshake_for_a_path_that_pages_may_read_is_routed_like_any_other() -> None:
+    guarded = Guarded(ALLOWED_ORIGINS=FRIEND)
+    scope: dict[str, Any] = {"type": "websocket", "subprotocols": []}
+    status, _, _ = guarded.ask("/dashboard/refresh", [("host", "localhost"), ("origin", FRIEND)], **scope)
+    assert status == 200, "the app was asked"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import lru_cache
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +29,8 @@ PREFLIGHT_ALLOWED = (
     b"accept, authorization, cache-control, content-type, last-event-id, pragma, x-requested-with"
 )
 PREFIX = "dashboard_rt.prefix"  # the key of a scope under which the path in front of the app's own is found
-MAX_HOST_BYTES = 300  # a name has at most 253
+MAX_HOST_CHARS = 300  # a name has at most 253
+MAX_KNOWN_HOSTS = 64
 # What pages of ALLOWED_ORIGINS may read. Publishing and the figures of operators are not for pages of others.
 SHARED_PATHS = frozenset({"/dashboard/stream", "/dashboard/refresh", "/dashboard/metrics"})
 EXPOSED = (b"access-control-expose-headers", b"x-stream-position")
@@ -72,7 +72,7 @@ def is_allowed_host(authority: str, allowed: Collection[str]) -> bool:
     """
     if "*" in allowed:
         return True
-    match = AUTHORITY.fullmatch(authority.lower())
+    match = AUTHORITY.fullmatch(authority.lower()) if len(authority) <= MAX_HOST_CHARS else None
     if match is None:
         return False
     name = match[1].strip(
@@ -112,10 +112,8 @@ class Gate:
         self._lifespan = lifespan
         self._root_path = settings.root_path
         self._origins = settings.allowed_origins
-        allowed = settings.allowed_hosts
-        # Only where somebody listed hosts: the default follows HOST, which says nothing of the names a proxy has.
-        self._checks_forwarded = bool(allowed)
-        self._is_allowed = lru_cache(maxsize=64)(lambda authority: is_allowed_host(authority, allowed))
+        self._hosts = settings.allowed_hosts
+        self._known: set[bytes] = set()  # values of Host that are allowed: most requests have one of a few
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -128,7 +126,8 @@ class Gate:
                     "The dashboard is not running: the app that it is mounted in has to run its lifespan, as "
                     "docs/embedding.md shows."
                 )
-            scope = self._routable(scope)
+            if self._root_path or scope.get("root_path") or scope["path"].endswith("/"):
+                scope = self._routable(scope)
             if scope["path"] in SHARED_PATHS and scope["type"] == "http":
                 await self._share(scope, receive, send)
             else:
@@ -145,16 +144,20 @@ class Gate:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) > 1:
             raise Refused("Send one Host header.")
-        if self._checks_forwarded and (forwarded := scope.get(FORWARDED_HOST)):
-            # Besides the true one, which a proxy may have rewritten: a page can send any X-Forwarded-Host.
-            hosts.append(forwarded.encode("latin-1", "replace"))
-        for raw in hosts:
-            host = raw.strip(b" \t")
-            if host and (len(host) > MAX_HOST_BYTES or not self._is_allowed(host.decode("latin-1"))):
-                shown = host[:64].decode("latin-1")
-                raise Misdirected(
-                    f"This server is not {shown!r}: list that host in ALLOWED_HOSTS if it should be."
-                )
+        if hosts and hosts[0] not in self._known:
+            self._require_ours(header(scope["headers"], b"host") or "")
+            if len(self._known) < MAX_KNOWN_HOSTS and len(hosts[0]) <= MAX_HOST_CHARS:
+                self._known.add(hosts[0])
+        # The forwarded one besides the true one, because a page can send any X-Forwarded-Host. Only where somebody
+        # listed hosts: the default follows HOST, which says nothing of the names that a proxy has.
+        if self._hosts and (forwarded := scope.get(FORWARDED_HOST)):
+            self._require_ours(forwarded)
+
+    def _require_ours(self, host: str) -> None:
+        if host and not is_allowed_host(host, self._hosts):
+            raise Misdirected(
+                f"This server is not {host[:64]!r}: list that host in ALLOWED_HOSTS if it should be."
+            )
 
     def _routable(self, scope: Scope) -> Scope:
         """Return the scope with a path of the app's own: without a prefix, and without a slash at its end.
@@ -163,8 +166,6 @@ class Gate:
         proxy passes it on. There are no redirects: their target would be the host and scheme that a proxy rewrote.
         """
         path, mounted_at = scope["path"], scope.get("root_path", "").rstrip("/")
-        if not mounted_at and not self._root_path and not path.endswith("/"):
-            return scope
         path = _without(_without(path, mounted_at), self._root_path)
         if len(path) > 1:
             path = path.removesuffix("/")
@@ -175,7 +176,9 @@ class Gate:
 
         Errors name it, too: without, a page cannot even read that there is no such stream, and asks for ever.
         """
-        origin = header(scope["headers"], b"origin")
+        origin = (
+            header(scope["headers"], b"origin") if self._origins or scope["method"] == "OPTIONS" else None
+        )
         if origin is None:
             await self._app(scope, receive, send)
         elif scope["method"] == "OPTIONS" and header(scope["headers"], b"access-control-request-method"):
