@@ -49,7 +49,12 @@ class Watched(NamedTuple):
 
 
 class Sampler:
-    """`with Sampler(watched) as sampler:` ...; `samples()` and `cost` are there behind the block."""
+    """`with Sampler(watched) as sampler:` ...; `samples()` and `cost` are there behind the block.
+
+    What it prints goes to a file in memory and not into a pipe: a pipe that nobody reads is full after 64 KiB, some
+    minutes, and then the sampler would wait and the rest of a long run be missing. A thread that reads would want the
+    interpreter's lock whenever a sample comes, a publish being due or not.
+    """
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
@@ -57,10 +62,11 @@ class Sampler:
         self.cost: dict[str, float] = {}
 
     def __enter__(self) -> Sampler:
+        self._printed = os.fdopen(os.memfd_create("samples"), "w+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.measure.sampler", json.dumps(self._watched)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=self._printed,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             text=True,
             start_new_session=True,
@@ -79,16 +85,23 @@ class Sampler:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         try:
-            said, _ = self._process.communicate("stop\n", timeout=5)
+            self._process.communicate("stop\n", timeout=5)
         except (subprocess.TimeoutExpired, BrokenPipeError):
             self._process.kill()
-            said, _ = self._process.communicate()
-        for line in said.splitlines():
-            fields = json.loads(line)
-            if isinstance(fields, list):
-                self._rows.append(fields)
-            else:
-                self.cost.update(fields)
+            self._process.communicate()
+        with self._printed as printed:
+            printed.seek(0)
+            for line in printed:
+                self._take(line)
+
+    def _take(self, line: str) -> None:
+        if not line.endswith("\n"):  # it was killed in the middle of it
+            return
+        fields = json.loads(line)
+        if isinstance(fields, list):
+            self._rows.append(fields)
+        else:
+            self.cost.update(fields)
 
     def samples(self) -> dict[str, Any]:
         """Columns and rows, for the result file."""

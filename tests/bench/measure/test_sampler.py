@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -62,6 +63,20 @@ def test_samples_come_until_it_is_stopped(idle: int, tmp_path: Path) -> None:
     assert {row["pss_kb"] is None for row in rows} == {True, False}
     assert [row["t_s"] for row in rows] == sorted(row["t_s"] for row in rows)
     assert sampler.cost["samples"] == len(rows) and sampler.cost["us_per_sample"] > 0
+
+
+def test_a_series_that_no_pipe_would_hold_is_whole(idle: int, tmp_path: Path) -> None:
+    """A soak of hours: more than the 64 KiB of a pipe are said before anybody reads."""
+    status, heard = tmp_path / "status", 0
+    with hears(status) as beside:
+        beside.settimeout(5)
+        with Sampler(Watched(idle, None, None, interval=0.0, status=str(status))) as sampler:
+            while heard <= 2**16:
+                row = [value for name, value in json.loads(beside.recv(4000)).items() if name in COLUMNS]
+                heard += len(json.dumps(row)) + 1
+    rows = sampler.samples()["rows"]
+    assert len(json.dumps(rows)) > 2**16
+    assert sampler.cost["samples"] == len(rows)
 
 
 def test_another_process_can_be_watched_in_its_place(idle: int, tmp_path: Path) -> None:
