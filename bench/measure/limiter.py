@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-SERVER_FULL, CLIENT_FULL = 0.95, 0.80
-KEEPS_UP = 0.99
+from bench.measure.validity import CLIENT_FULL, LATE_PUBLISH_MS, LOOP_LAG_MS
+
+SERVER_FULL, KEEPS_UP = 0.95, 0.99
 
 
 def limiter(
@@ -13,16 +14,15 @@ def limiter(
 ) -> str | None:
     """The name of the limit, None when there was headroom.
 
-    The load client comes first: what it could not take says nothing about the server.
+    The load client comes first: what it could not take, or took late, says nothing about the server.
     """
-    if figures.get("client_share", 0.0) > CLIENT_FULL:
-        return "load client"
-    if figures.get("server_share", 0.0) > SERVER_FULL:
-        return "server CPU"
-    if figures.get("publisher_share", 0.0) > CLIENT_FULL:
-        return "publisher"
-    if figures.get("delivered_share", 1.0) < KEEPS_UP:
-        if publisher_late_ms > 20:
-            return "publisher"
-        return "server, not by CPU"
-    return "load client's loop" if loop_lag_ms > 250 else None
+    delivers = figures.get("delivered_share", 1.0) >= KEEPS_UP
+    limits = (
+        ("load client", figures.get("client_share", 0.0) > CLIENT_FULL),
+        ("load client's loop", loop_lag_ms > LOOP_LAG_MS),
+        ("server CPU", figures.get("server_share", 0.0) > SERVER_FULL),
+        ("publisher", figures.get("publisher_share", 0.0) > CLIENT_FULL),
+        ("publisher", not delivers and publisher_late_ms > LATE_PUBLISH_MS),
+        ("server, not by CPU", not delivers),
+    )
+    return next((name for name, reached in limits if reached), None)

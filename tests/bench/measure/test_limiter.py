@@ -16,6 +16,9 @@ from bench.measure.limiter import limiter
         ({"server_share": 0.5, "delivered_share": 0.9}, 1, 1, "server, not by CPU"),
         ({"server_share": 0.5, "delivered_share": 0.9}, 1, 50, "publisher"),
         ({"server_share": 0.5}, 300, 1, "load client's loop"),
+        ({"server_share": 0.5, "delivered_share": 0.9}, 300, 1, "load client's loop"),
+        ({"server_share": 0.96, "delivered_share": 0.9}, 300, 50, "load client's loop"),
+        ({"server_share": 0.5, "client_share": 0.85}, 300, 1, "load client"),
         ({}, 0, 0, None),
     ],
 )
