@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -10,6 +11,9 @@ from bench.errors import BenchError
 from bench.serving.placeholder import PLACES, filled, unknown
 
 TEMPLATES = ("{json}", "{text}", "{form}")  # bench/serving/broadcast.py says what they are
+
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2, token
 
 
 class TargetError(BenchError, KeyError):
@@ -47,6 +51,8 @@ class Table:
         return value
 
     def _filled(self, key: str, text: str) -> str:
+        if "\0" in text:
+            raise self.fault(key, "holds a zero byte, which no program can be told")
         for name in unknown(text):
             raise self.fault(
                 key, f"has the place {{{name}}} that nobody fills; there are {', '.join(PLACES)}"
@@ -59,6 +65,28 @@ class Table:
         if value is None and default is None:
             raise self.fault(key, "is missing: add it, a text in quotes")
         return self._filled(key, value) if value is not None else str(default)
+
+    def line(self, key: str, default: str | None = None) -> str:
+        """A string that goes into a line of a protocol: of characters that can be shown, in Latin-1."""
+        value = self.text(key, default)
+        if not value.isprintable() or not _is_latin(value):
+            raise self.fault(key, f"must be one line of plain characters, not {value!r}")
+        return value
+
+    def path(self, key: str, default: str) -> str:
+        """The path of a URL, with its query, as it goes into a request."""
+        value = self.line(key, default)
+        if not value.startswith("/") or " " in value or not value.isascii():
+            raise self.fault(key, f"must be a path that begins with / and has no blanks, not {value!r}")
+        return value
+
+    def header_pairs(self, key: str) -> dict[str, str]:
+        """A table of header fields; empty when it is not there."""
+        table = self.table(key)
+        for name in table.values:
+            if not HEADER_NAME.fullmatch(name):
+                raise table.fault(name, "is no name of a header: letters, digits and dashes")
+        return {name: table.line(name) for name in table.values}
 
     def template(self, key: str) -> str:
         """A string that holds the update; the update as it is when it is not there."""
@@ -94,8 +122,22 @@ class Table:
             raise self.fault(key, f"must be a list of whole numbers, not {value!r}")
         return tuple(value)
 
+    def statuses(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """A list of HTTP statuses."""
+        found = self.numbers(key, default)
+        if not all(200 <= one <= 599 for one in found):
+            raise self.fault(key, f"must be a list of HTTP statuses, 200 to 599, not {list(found)}")
+        return found
+
+    def command(self, key: str) -> tuple[str, ...]:
+        """A list of strings that begins with a program; empty when it is not there."""
+        found = self.words(key)
+        if (key in self and not found) or (found and not found[0].strip()):
+            raise self.fault(key, f"must begin with a program, not {list(found)}")
+        return found
+
     def words(self, key: str, allowed: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """A list of strings, each of them `allowed` when only some are; empty when it is not there."""
+        """A list of strings, each of them `allowed`, and once, when only some are; empty when it is not there."""
         value = self._of(key, list, "a list of texts in quotes")
         words = value or []
         if not all(isinstance(word, str) for word in words):
@@ -103,11 +145,16 @@ class Table:
         for word in words if allowed is not None else ():
             if word not in (allowed or ()):
                 raise self.fault(key, f"has {word!r}; there are {', '.join(allowed or ())}")
+            if words.count(word) > 1:
+                raise self.fault(key, f"has {word!r} {words.count(word)} times: name it once")
         return tuple(self._filled(key, word) for word in words)
 
     def pairs(self, key: str) -> dict[str, str]:
         """A table of strings; empty when it is not there."""
         table = self.table(key)
+        for name in table.values:
+            if not name or "=" in name or "\0" in name:
+                raise table.fault(name, "is no name of a variable")
         return {name: table.text(name) for name in table.values}
 
     def table(self, key: str) -> Self:
@@ -132,3 +179,11 @@ class Table:
                 near = difflib.get_close_matches(key, self.asked, 1)
                 hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.asked)}"
                 raise self.fault(key, f"is not a key that is known here: {hint}")
+
+
+def _is_latin(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True

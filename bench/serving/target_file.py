@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.serving.services import SERVICES
 from bench.serving.table import Table, TargetError
 from bench.serving.target_type import CableEnd, Deflate, Outside, SseEnd, Target
 
+NAME = re.compile(r"[A-Za-z0-9._-]+")
 FOLDER = Path(__file__).parents[1] / "targets"
 WAYS = ("http", "redis", "command")
 
@@ -39,19 +41,31 @@ def names() -> list[str]:
 
 def listing() -> list[Listed]:
     """All targets that have a name, the built-in ones first."""
-    targets = [make() for make in BUILT_IN.values()] + [read(FOLDER / f"{name}.toml") for name in names()]
-    return [
-        Listed(target.name, not target.missing, target.missing, target.about, target.transports)
-        for target in targets
-    ]
+    return [_listed(make()) for make in BUILT_IN.values()] + [_found(name) for name in names()]
+
+
+def _found(name: str) -> Listed:
+    """A file with a fault is listed with it, and does not hide the others."""
+    try:
+        return _listed(read(FOLDER / f"{name}.toml"))
+    except TargetError as error:
+        return Listed(name, False, str(error), "cannot be read", ())
+
+
+def _listed(target: Target) -> Listed:
+    return Listed(target.name, not target.missing, target.missing, target.about, target.transports)
 
 
 def read(path: Path) -> Target:
     """The target of a file, named like the file; raises TargetError."""
     try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise TargetError(f"{path}: cannot be read as TOML: {error}") from None
+    if not NAME.fullmatch(path.stem):
+        raise TargetError(
+            f"{path}: the target is called like its file: letters, digits, dots and dashes only"
+        )
     places = {"python": sys.executable, "here": str(path.resolve().parent)}
     table = Table(str(path), values, places)
     target = _target(path.stem, table)
@@ -65,19 +79,19 @@ def _target(name: str, table: Table) -> Target:
     build = _build(name, table)
     return Target(
         name=name,
-        about=table.text("about", ""),
+        about=table.line("about", ""),
         command=_command(table, outside, build),
         environment=table.pairs("environment"),
         transports=_transports(table),
         sse=_sse(table.table("sse")),
         cable=_cable(table.table("cable")),
-        ready_path=table.text("ready_path", "/ready"),
+        ready_path=table.path("ready_path", "/ready"),
         broadcast=_broadcast(table.table("publish"), services),
         services=services,
         deflate=_deflate(table.table("deflate")),
         resumes=table.flag("resumes"),
         keeps_state=table.flag("keeps_state"),
-        loop_lag_metric=table.text("loop_lag_metric", "") or None,
+        loop_lag_metric=table.line("loop_lag_metric", "") or None,
         outside=outside,
         build=build,
         needs=_needs(table, services),
@@ -85,7 +99,7 @@ def _target(name: str, table: Table) -> Target:
 
 
 def _command(table: Table, outside: Outside | None, build: Build | None) -> tuple[str, ...]:
-    command = table.words("start")
+    command = table.command("start")
     if bool(command) == (outside is not None):
         raise table.fault(
             "start", "or url must be there, one of the two: how the bench starts it, or where it runs"
@@ -113,13 +127,25 @@ def _outside(table: Table) -> Outside | None:
         if pid is not None:
             raise table.fault("pid", "is for a server that runs: add its url, or leave out pid")
         return None
-    parts = urlsplit(url)
-    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
-    if parts.scheme != "http" or parts.port is None or not _is_loopback(host):
+    host, port = _address(url)
+    if not port or not _is_loopback(host):
         raise table.fault("url", f"must be http://127.0.0.1:PORT, loopback only, not {url!r}")
     if pid is None:
         raise table.fault("pid", "is missing: add the process id of the server, so that its CPU can be read")
-    return Outside(host, parts.port, pid)
+    return Outside(host, port, pid)
+
+
+def _address(url: str) -> tuple[str, int]:
+    """Host and port of a URL that has nothing else; port 0 for any other text."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 0
+    except ValueError:  # a port above 65,535, half an IPv6 address
+        return "", 0
+    bare = parts.scheme == "http" and parts.path in ("", "/") and not (parts.query or parts.fragment)
+    if not bare or parts.username is not None:
+        return "", 0
+    return "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or "", port
 
 
 def _is_loopback(host: str) -> bool:
@@ -145,19 +171,28 @@ def _build(name: str, table: Table) -> Build | None:
 def _sse(table: Table) -> SseEnd:
     usual = SseEnd()
     end = SseEnd(
-        table.text("path", usual.path),
-        table.text("ready", usual.ready),
-        table.text("envelope", usual.envelope),
-        table.pairs("headers"),
+        table.path("path", usual.path),
+        table.line("ready", usual.ready),
+        _envelope(table, usual.envelope),
+        table.header_pairs("headers"),
     )
     table.done()
     return end
 
 
+def _envelope(table: Table, usual: str) -> str:
+    keys = table.line("envelope", usual)
+    if keys and not all(keys.split(".")):
+        raise table.fault("envelope", f"must be keys with dots between, such as pub.data, not {keys!r}")
+    return keys
+
+
 def _cable(table: Table) -> CableEnd:
     usual = CableEnd()
     end = CableEnd(
-        table.text("path", usual.path), table.text("identifier", usual.identifier), table.pairs("headers")
+        table.path("path", usual.path),
+        table.text("identifier", usual.identifier),
+        table.header_pairs("headers"),
     )
     table.done()
     return end
@@ -174,7 +209,7 @@ def _broadcast(table: Table, services: tuple[str, ...]) -> Broadcast:
     if len(chosen) > 1:
         raise table.fault(chosen[1], f"beside {chosen[0]} is one too many: choose how to publish")
     ways: dict[str, Broadcast] = {"http": _http(table.table("http")), "redis": _redis(table.table("redis"))}
-    command = table.words("command")
+    command = table.command("command")
     table.done()
     if chosen == ["command"]:
         return CommandPublish(command)
@@ -186,13 +221,13 @@ def _broadcast(table: Table, services: tuple[str, ...]) -> Broadcast:
 def _http(table: Table) -> HttpPublish:
     usual = HttpPublish()
     publish = HttpPublish(
-        path=table.text("path", usual.path),
-        token=table.text("token", usual.token),
-        headers=table.pairs("headers"),
+        path=table.path("path", usual.path),
+        token=table.line("token", usual.token),
+        headers=table.header_pairs("headers"),
         body=table.template("body"),
-        content_type=table.text("content_type", usual.content_type),
+        content_type=table.line("content_type", usual.content_type),
         batch=table.one_of("batch", ("ndjson", "each"), usual.batch),
-        accepted=table.numbers("accepted", usual.accepted),
+        accepted=table.statuses("accepted", usual.accepted),
     )
     table.done()
     return publish

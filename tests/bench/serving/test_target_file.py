@@ -214,6 +214,41 @@ def test_other_ways_to_publish(tmp_path: Path, text: str, publish: RedisPublish 
             SMALL + "[publish.http]\nbody = 'update'",
             "publish.http.body must hold the update, as {json} or {text} or {form}, not 'update'",
         ),
+        ('start = []\ntransports = ["sse"]', "start must begin with a program, not []"),
+        ('start = [""]\ntransports = ["sse"]', "start must begin with a program, not ['']"),
+        ('start = ["x", "\\u0000"]\ntransports = ["sse"]', "start holds a zero byte"),
+        ('start = ["x"]\ntransports = ["sse", "sse"]', "transports has 'sse' 2 times: name it once"),
+        (SMALL + 'services = ["redis", "redis"]', "services has 'redis' 2 times: name it once"),
+        (SMALL + 'about = "a\\nb"', "about must be one line of plain characters, not 'a\\nb'"),
+        (
+            SMALL + 'ready_path = "up"',
+            "ready_path must be a path that begins with / and has no blanks, not 'up'",
+        ),
+        (SMALL + '[sse]\npath = "/a b"', "sse.path must be a path that begins with /"),
+        (SMALL + '[sse]\npath = "/a\\r\\nX: y"', "sse.path must be one line of plain characters"),
+        (SMALL + '[sse]\npath = "/\\u00e4"', "sse.path must be a path that begins with /"),
+        (SMALL + '[cable]\npath = ""', "cable.path must be a path that begins with /"),
+        (SMALL + '[publish.http]\npath = "p"', "publish.http.path must be a path that begins with /"),
+        (
+            SMALL + '[publish.http]\ntoken = "a\\nb"',
+            "publish.http.token must be one line of plain characters",
+        ),
+        (
+            SMALL + '[sse]\nenvelope = "pub..data"',
+            "sse.envelope must be keys with dots between, such as pub.data",
+        ),
+        (SMALL + '[sse.headers]\n"a b" = "c"', "sse.headers.a b is no name of a header"),
+        (
+            SMALL + '[cable.headers]\nX-A = "\\u20ac"',
+            "cable.headers.X-A must be one line of plain characters",
+        ),
+        (SMALL + '[environment]\n"A=B" = "c"', "environment.A=B is no name of a variable"),
+        (SMALL + '[environment]\n"" = "c"', "environment. is no name of a variable"),
+        (
+            SMALL + "[publish.http]\naccepted = [20]",
+            "publish.http.accepted must be a list of HTTP statuses, 200 to 599",
+        ),
+        (SMALL + "[publish]\ncommand = []", "publish.command must begin with a program, not []"),
         (SMALL + "needs = 1", "needs must be a list of tables, [[needs]] each, not 1"),
         (SMALL + "needs = [1]", "needs must be a list of tables, [[needs]] each, not [1]"),
         (SMALL + "[[needs]]\nget = 'x'", "needs[0].program or module must be there, one of the two"),
@@ -237,11 +272,34 @@ def test_a_bad_file_is_refused_with_one_sentence(tmp_path: Path, text: str, sent
         "http://example.org:80",
         "http://[::1]:80",
         "127.0.0.1:80",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:65536",
+        "http://127.0.0.1:-1",
+        "http://127.0.0.1:80/app",
+        "http://127.0.0.1:80?x=1",
+        "http://me@127.0.0.1:80",
+        "http://[::1",
     ],
 )
 def test_load_stays_on_loopback(tmp_path: Path, url: str) -> None:
     said = refused(tmp_path, f'url = "{url}"\npid = 1\ntransports = ["sse"]')
     assert said == f"url must be http://127.0.0.1:PORT, loopback only, not {url!r}"
+
+
+def test_a_target_has_a_name_that_a_row_can_have(tmp_path: Path) -> None:
+    path = tmp_path / "my server.toml"
+    path.write_text(SMALL)
+    with pytest.raises(TargetError, match="letters, digits, dots and dashes only"):
+        target_file.read(path)
+
+
+def test_a_file_with_a_fault_is_listed_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target_file, "FOLDER", tmp_path)
+    (tmp_path / "bad.toml").write_text("start = 5\n")
+    (tmp_path / "good.toml").write_text(SMALL)
+    bad, good = target_file.listing()[-2:]
+    assert not bad.runnable and "start must be a list" in bad.missing
+    assert good.runnable
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
