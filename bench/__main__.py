@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bench import command, reading
-from bench.errors import BenchError
+from bench.errors import BenchError, Environment
 from bench.measure import slo
 from bench.scenarios import ALL, SCENARIOS, Scenario
 from bench.scenarios import plan as plans
@@ -100,7 +100,11 @@ def run() -> None:
 def _offer(scenario: Scenario) -> None:
     def measure(**given: Any) -> None:
         chosen = {name: given.pop(field) for name, field in fields}
-        _perform(scenario, plans.of(scenario.plan, chosen), **given)
+        try:
+            plan = plans.of(scenario.plan, chosen)
+        except Environment as error:
+            raise click.UsageError(str(error)) from None
+        _perform(scenario, plan, **given)
 
     fields: list[tuple[str, str]] = []
     for option, field, kind, default, says in reversed(plans.options(scenario.plan)):

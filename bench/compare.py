@@ -39,8 +39,9 @@ def differences(before: Result, after: Result) -> list[str]:
         if before.environment.get(name) != after.environment.get(name)
     ]
     if before.plan != after.plan:
-        changed = [name for name in before.plan if before.plan[name] != after.plan.get(name)]
-        found.append(f"the plan differs in {', '.join(changed) or 'its fields'}")
+        names = dict.fromkeys([*before.plan, *after.plan])
+        changed = [name for name in names if before.plan.get(name) != after.plan.get(name)]
+        found.append(f"the plan differs in {', '.join(changed)}")
     if before.cores != after.cores:
         found.append(f"cores: {dict(before.cores)} / {dict(after.cores)}")
     ours, theirs = before.environment["packages"], after.environment["packages"]
@@ -60,8 +61,16 @@ def differences(before: Result, after: Result) -> list[str]:
 
 def shared(before: Result, after: Result, names: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the figures that both results have: one that was made before a figure was introduced lacks it."""
-    found = [{name for run in one.runs for name in run.figures} for one in (before, after)]
-    return tuple(name for name in names if all(name in one for one in found))
+    return tuple(name for name in names if all(name in _figures(one) for one in (before, after)))
+
+
+def known(before: Result, after: Result) -> set[str]:
+    """The figures that one of them has at least."""
+    return _figures(before) | _figures(after)
+
+
+def _figures(made: Result) -> set[str]:
+    return {name for run in made.runs for name in run.figures}
 
 
 def deltas(before: Result, after: Result, names: tuple[str, ...]) -> Iterator[Delta]:

@@ -82,6 +82,11 @@ _ALL = (
     Figure("base_kb", "memory with no connection", "KiB"),
     Figure("connects_per_second", "clients taken in", "/s", "higher"),
     Figure("us_per_connect", "CPU per connect", MICROSECONDS),
+    # Of storms that end at the confirmation, because a server greets nobody: not to be held against the two above.
+    Figure("subscriptions_per_second", "clients confirmed", "/s", "higher"),
+    Figure("us_per_subscription", "CPU per confirmed client", MICROSECONDS),
+    Figure("confirmed_p50_ms", "confirmed p50", "ms"),
+    Figure("confirmed_p99_ms", "confirmed p99", "ms"),
     Figure("first_byte_p50_ms", "first byte p50", "ms"),
     Figure("first_byte_p99_ms", "first byte p99", "ms"),
     Figure("returned_share", "clients that came back", SHARE, "higher", 4),

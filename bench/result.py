@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,9 @@ SCHEMA_VERSION = 2
 SCHEMA = Path(__file__).with_name("schema") / "result-2.json"
 
 Json = dict[str, Any]
+
+# Parameters that a plan did not have yet when some results were made, and what was done then.
+_ASSUMED: Mapping[str, Json] = {"storm": {"until": "update"}}
 
 
 @dataclass
@@ -113,7 +117,8 @@ class Result:
     def from_json(cls, found: Mapping[str, Any]) -> Result:
         """What `to_json` wrote."""
         known = {one.name: found[one.name] for one in fields(cls)}
-        return cls(**{**known, "runs": [Run.from_json(run) for run in found["runs"]]})
+        plan = {**_ASSUMED.get(found["scenario"], {}), **found["plan"]}
+        return cls(**{**known, "plan": plan, "runs": [Run.from_json(run) for run in found["runs"]]})
 
 
 def row_key(target: str, transport: str) -> str:
@@ -131,8 +136,13 @@ def write(result: Result, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{result.id}.json"
     whole = out / f".{result.id}.part"
-    whole.write_text(json.dumps(result.to_json(), indent=1) + "\n")
-    os.replace(whole, path)
+    try:
+        whole.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+        os.replace(whole, path)
+    except OSError:  # half a file takes room on a disk that may be full
+        with suppress(OSError):
+            whole.unlink(missing_ok=True)
+        raise
     return path
 
 
@@ -144,8 +154,10 @@ def read(path: Path) -> Result:
 def read_json(path: Path) -> Json:
     """One result file as it is, checked against the schema. Raises Environment."""
     try:
-        found: Json = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        found: Json = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Environment(f"{path} cannot be read: {error.strerror}; name a result file (*.json)") from None
+    except (ValueError, RecursionError) as error:
         raise Environment(f"{path} cannot be read: {error}") from None
     check(found, str(path))
     return found
@@ -172,7 +184,7 @@ def check(found: Json, name: str) -> None:
 @cache
 def validator() -> jsonschema_rs.Draft202012Validator:
     """Checks documents against the published schema."""
-    return jsonschema_rs.Draft202012Validator(json.loads(SCHEMA.read_text()))
+    return jsonschema_rs.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
 def read_all(paths: Sequence[Path]) -> Iterator[tuple[Path, Result]]:

@@ -16,6 +16,8 @@ WORDINGS = {
     "idle_us_per_connection_second": Wording("burns", "CPU per idle connection"),
     "connects_per_second": Wording("takes in", "clients per second", countable=True),
     "us_per_connect": Wording("costs", "CPU per connect"),
+    "subscriptions_per_second": Wording("confirms", "clients per second", countable=True),
+    "us_per_subscription": Wording("costs", "CPU per confirmed client"),
     "return_p99_ms": Wording("needs", "time until clients caught up again (p99)"),
     "us_per_publish": Wording("costs", "CPU per publish"),
     "publishes_per_second": Wording("acknowledges", "publishes per second", countable=True),

@@ -16,7 +16,10 @@ HEADLINES = {
     "fanout": ("us_per_delivery", "us_per_write", "p50_ms", "p99_ms", "bytes_per_delivery"),
     "burst": ("us_per_delivery",),
     "idle": ("kb_per_connection", "idle_us_per_connection_second"),
-    "storm": ("us_per_connect", "connects_per_second"),
+    "storm": (
+        *("us_per_connect", "connects_per_second"),
+        *("us_per_subscription", "subscriptions_per_second"),
+    ),
     "reconnect": ("return_p99_ms",),
     "slow": ("healthy_p99_ms",),
     "outage": ("recovered_seconds",),

@@ -102,10 +102,9 @@ class LoadClients:
         """Drop all clients and what they know, keep the processes."""
         self._all({"do": "close"}, 30)
 
-    def storm(self, count: int, in_flight: int, until: str | None = None) -> dict[str, Any]:
-        """Connect `count` at once, each until its first "update" or until it is "ready" (default: what the wire can
-        promise); they stay until `disperse` (first process only)."""
-        until = until or ("ready" if self.wire.ready == "open" else "update")
+    def storm(self, count: int, in_flight: int, until: str = "update") -> dict[str, Any]:
+        """Connect `count` at once, each until its first "update" or until it is "ready"; they stay until `disperse`
+        (first process only)."""
         self.processes[0].tell({"do": "storm", "count": count, "in_flight": in_flight, "until": until})
         answer = self.processes[0].answer(120)
         return {**answer, "extensions": merge.extensions([answer])}

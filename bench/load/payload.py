@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 DEFAULT_SIZE = 350
+LEAST_SIZE, MOST_SIZE = 330, 65_536  # what always fits, to the byte; what docs/protocol.md takes
 UNSENT = b'"sent":"0000000000000000000"'
 STAMP = b'"sent":"%019d"'
 

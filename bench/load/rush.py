@@ -19,6 +19,7 @@ from bench.statistics import histogram
 
 STALL_SECONDS = 10.0
 CONNECTS_AT_A_TIME = 8  # then those that are there are read: else the first would wait for the last
+WANTED = {"update": "first update", "ready": "confirmation"}
 REFUSALS = ("reject_subscription", "disconnect", "goodbye", "close", "end")
 
 
@@ -43,7 +44,7 @@ class Rush:
     def __init__(
         self, wire: Wire, sources: list[str], count: int, in_flight: int, until: str = "update"
     ) -> None:
-        if until not in ("update", "ready"):
+        if until not in WANTED:
             raise Environment(f'a storm lasts until "update" or "ready", not {until!r}')
         self.wire = wire
         self.sources = sources
@@ -85,7 +86,10 @@ class Rush:
             events = self.poll.poll(0 if more else STALL_SECONDS)
             if not events and not more:
                 silent = len(self.waiting) + len(self.connecting)
-                raise Environment(f"{silent} clients heard nothing for {STALL_SECONDS:.0f} s")
+                raise Environment(
+                    f"{silent} clients heard nothing for {STALL_SECONDS:.0f} s "
+                    f"and have not got their {WANTED[self.until]}"
+                )
             for number, _ in events:
                 if number in self.connecting:
                     self._complete(number)

@@ -23,7 +23,7 @@ NAMES: Mapping[str, tuple[str, Mapping[str, float]]] = {
     "returned": ("returned_share", {"": 1.0, "%": 0.01}),
     "loss": ("lost", {"": 1.0}),
 }
-EXPRESSION = re.compile(r"\s*([a-z0-9]+)\s*(<=|>=|==|<|>)\s*([0-9.]+)\s*([a-zA-Z%]*)\s*")
+EXPRESSION = re.compile(r"\s*([a-z0-9]+)\s*(<=|>=|==|<|>)\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Z%]*)\s*")
 
 
 class Slo(NamedTuple):
@@ -41,8 +41,9 @@ class Slo(NamedTuple):
 
 
 def parse(text: str) -> tuple[Slo, ...]:
-    """Several demands, with commas between. Raises ValueError with a sentence that says what would do."""
-    return tuple(_one(part) for part in text.split(",") if part.strip())
+    """Several demands, with commas between; none in an empty text. Raises ValueError with a sentence that says what
+    would do."""
+    return tuple(_one(part) for part in text.split(",")) if text.strip() else ()
 
 
 def _one(part: str) -> Slo:

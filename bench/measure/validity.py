@@ -16,6 +16,7 @@ LATE_PUBLISH_MS = 20.0
 LOOP_LAG_MS = 250.0
 STEADY_FROM, STEADY_TOLERANCE = 4, 0.25  # samples
 STEADY_FROM_MS = 400.0  # of CPU: ticks of 10 ms are coarse
+SAMPLES_SHORT_SECONDS = 5.0
 SHARED_READS, UNSTAMPED_READS = 0.01, 0.01
 LITTLE_TOLERANCE = 0.10  # clients begin and end within the window
 
@@ -194,6 +195,16 @@ def steady(samples: Mapping[str, Any]) -> list[Flag]:
     if len(costs) < STEADY_FROM or sum(costs) < STEADY_FROM_MS or is_steady(costs, STEADY_TOLERANCE):
         return []
     return [Flag("warn", "unsteady", f"the second half of the window cost {halves(costs):.2f} x the first")]
+
+
+def whole(samples: Mapping[str, Any], seconds: float) -> list[Flag]:
+    """A series that ends before the window of so many seconds does tells of a part of it."""
+    end = samples["rows"][-1][list(samples["columns"]).index("t_s")] if samples["rows"] else 0.0
+    if end >= seconds - SAMPLES_SHORT_SECONDS:
+        return []
+    return [
+        Flag("warn", "samples", f"the samples end after {end:.0f} of {seconds:.0f} s: drift is of that part")
+    ]
 
 
 def machine(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[str]:

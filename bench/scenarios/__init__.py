@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bench.result import Run
 from bench.scenarios import drain, fanout, idle, outage, publish, reconnect, slow, soak, storm
+from bench.serving.target import Target
 from bench.stage import Setup
+
+Prepare = Callable[[Any, Sequence[Target]], tuple[Any, str]]
+
+
+def _as_it_is(plan: Any, targets: Sequence[Target]) -> tuple[Any, str]:
+    return plan, ""
 
 
 class Scenario(NamedTuple):
     """`compared` are the figures whose ratios are told, the first one leading. `clients` names the plan's field
-    that says how many connections there will be."""
+    that says how many connections there will be. `prepare` is asked before anything is started: it answers the plan for
+    these targets and a sentence worth knowing, or raises Environment where one of them cannot be measured so."""
 
     name: str
     says: str
@@ -22,6 +30,7 @@ class Scenario(NamedTuple):
     clients: str = "clients"
     pairs: int = 3
     example: str = ""  # what its example needs beyond the defaults
+    prepare: Prepare = _as_it_is
 
     def connections(self, plan: Any) -> int:
         """How many connections a plan opens at most."""
@@ -37,6 +46,7 @@ ALL = (
         fanout.Fanout,
         fanout.measure,
         FANOUT,
+        prepare=fanout.prepared,
     ),
     Scenario(
         "burst",
@@ -44,6 +54,7 @@ ALL = (
         fanout.Burst,
         fanout.measure,
         ("us_per_delivery",),
+        prepare=fanout.prepared,
     ),
     Scenario(
         "idle",
@@ -59,7 +70,11 @@ ALL = (
         "connects a second, each to its first update",
         storm.Storm,
         storm.measure,
-        ("us_per_connect", "connects_per_second", "p50_ms", "p99_ms"),
+        (
+            *("us_per_connect", "connects_per_second", "p50_ms", "p99_ms"),
+            *("us_per_subscription", "subscriptions_per_second", "confirmed_p50_ms", "confirmed_p99_ms"),
+        ),
+        prepare=storm.prepared,
     ),
     Scenario(
         "reconnect",
@@ -83,6 +98,7 @@ ALL = (
         ("stalled_seconds", "recovered_seconds", "lost_per_client"),
         pairs=2,
         example=" --target go-gorilla",
+        prepare=outage.prepared,
     ),
     Scenario(
         "drain",
@@ -91,8 +107,17 @@ ALL = (
         drain.measure,
         ("exit_seconds", "goodbye_share", "returned_share", "lost_per_client"),
         pairs=2,
+        prepare=drain.prepared,
     ),
-    Scenario("soak", "a fan-out for long: does anything drift", soak.Soak, soak.measure, FANOUT, pairs=1),
+    Scenario(
+        "soak",
+        "a fan-out for long: does anything drift",
+        soak.Soak,
+        soak.measure,
+        FANOUT,
+        pairs=1,
+        prepare=soak.prepared,
+    ),
     Scenario(
         "publish",
         "a lone publish against one fsync, and acknowledged publishes a second",
@@ -101,6 +126,7 @@ ALL = (
         ("beyond_fsync_ms", "publishes_per_second", "us_per_publish"),
         clients="",
         pairs=1,
+        prepare=publish.prepared,
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in ALL}

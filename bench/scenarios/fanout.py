@@ -3,54 +3,105 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
+from bench.errors import Environment
 from bench.load.clients import LoadClients
-from bench.load.payload import DEFAULT_SIZE
+from bench.load.payload import DEFAULT_SIZE, LEAST_SIZE, MOST_SIZE
 from bench.measure import slo, usage, validity
 from bench.measure.limiter import limiter
 from bench.measure.usage import Moment, Used
 from bench.result import Run
-from bench.scenarios.plan import param
+from bench.scenarios import plan as plans
+from bench.scenarios.plan import LONGEST, Plan, param
 from bench.serving.posting import Publish
 from bench.serving.publisher import Published, Schedule, follow
+from bench.serving.target import Target
 from bench.stage import Setup, Stage
 from bench.statistics import stats
 
 HEAD_START_NS = 50_000_000
+MOST_BATCH = 1_048_576  # bytes: docs/protocol.md section 5, NDJSON
+HANDLED = 100_000  # deliveries a second: about what a load client reads and checks on its core
 WEIGHED_FROM = 1000  # clients: with fewer, what a server loads once is more than what each of them takes
 
 
 @dataclass(frozen=True)
-class Fanout:
+class Fanout(Plan):
     """What is done to every row alike. More than one rate is a sweep, which ends at the first that breaks `slo`."""
 
-    clients: int = param(1000, "Subscribers.", "subs")
-    rates: tuple[float, ...] = param((20.0,), "Publishes a second; 5..80 is a sweep that doubles.", "rate")
-    seconds: float = param(5.0, "Length of the measured window.")
-    warmup: float = param(1.0, "Seconds before it.")
-    batch: int = param(1, "Updates in one publish.")
-    size: int = param(DEFAULT_SIZE, "Bytes of JSON in an update.")
-    kind: str = param("log", "Kind of the stream: log or state.")
+    clients: int = param(1000, "Subscribers.", "subs", low=1)
+    rates: tuple[float, ...] = plans.rate(
+        (20.0,), "Publishes a second; 5..80 is a sweep that doubles.", "rate"
+    )
+    seconds: float = param(5.0, "Length of the measured window.", low=0.1, high=LONGEST)
+    warmup: float = param(1.0, "Seconds before it.", low=0, high=LONGEST)
+    batch: int = param(1, "Updates in one publish.", low=1, high=1000)
+    size: int = param(DEFAULT_SIZE, "Bytes of JSON in an update.", low=LEAST_SIZE, high=MOST_SIZE)
+    kind: str = plans.kind()
     slo: str = param("", "What is demanded, such as p99<100ms; ends a sweep, and the command with status 1.")
-    finish_timeout: float = param(15.0, "Seconds that the last delivery may take.")
+    finish_timeout: float = param(15.0, "Seconds that the last delivery may take.", low=0.1, high=3600)
     awake: bool = param(False, "Load clients never sleep, so the server wakes nobody.")
     weigh_in_window: bool = param(
         False, "Read memory in the window too, which costs the latency its cleanness."
     )
+
+    def check(self) -> None:
+        """Rates that rise, a window with a publish in it, publishes that a server may take, demands that can be met."""
+        if any(after <= before for before, after in pairwise(self.rates)):
+            rates = ", ".join(f"{rate:g}" for rate in self.rates)
+            raise Environment(f"the rates {rates} do not rise: begin a sweep at the lowest")
+        plans.check_schedule(self.rates[0], self.seconds)
+        plans.check_schedule(self.rates[-1], self.warmup + self.seconds)
+        if self.batch * self.size > MOST_BATCH:
+            most = MOST_BATCH // self.size
+            raise Environment(
+                f"{self.batch} updates of {self.size} bytes are more than a publish may have ({MOST_BATCH:,} bytes): "
+                f"say a batch of {most:,} at most, or a smaller size"
+            )
+        self._check_demands()
+
+    def _check_demands(self) -> None:
+        try:
+            demands = slo.parse(self.slo)
+        except ValueError as error:
+            raise Environment(str(error)) from None
+        for demand in demands:
+            if demand.figure == "returned_share":
+                raise Environment(f"{demand.text}: nobody leaves and returns here, so leave it out")
+            if demand.figure == "kb_per_connection" and self.clients < WEIGHED_FROM:
+                raise Environment(
+                    f"{demand.text}: memory is told from {WEIGHED_FROM:,} clients on, so have more"
+                )
 
 
 @dataclass(frozen=True)
 class Burst(Fanout):
     """The same with a hundred updates in each publish, at few of them."""
 
-    rates: tuple[float, ...] = param((0.5,), "Publishes a second.", "rate")
-    seconds: float = param(8.0, "Length of the measured window.")
-    warmup: float = param(2.0, "Seconds before it.")
-    batch: int = param(100, "Updates in one publish.")
+    rates: tuple[float, ...] = plans.rate((0.5,), name="rate")
+    seconds: float = param(8.0, "Length of the measured window.", low=0.1, high=LONGEST)
+    warmup: float = param(2.0, "Seconds before it.", low=0, high=LONGEST)
+    batch: int = param(100, "Updates in one publish.", low=1, high=1000)
+
+
+def prepared(plan: Fanout, targets: Sequence[Target]) -> tuple[Fanout, str]:
+    """The plan as it is, and whether the load client will be the limit from its first rate on."""
+    return plan, beyond(plan.clients * plan.rates[0] * plan.batch)
+
+
+def beyond(deliveries: float) -> str:
+    """A sentence about so many deliveries a second when a load client cannot handle them; empty else."""
+    if deliveries <= 2 * HANDLED:
+        return ""
+    many = f"{deliveries:,.0f} deliveries a second"
+    return (
+        f"{many}: a load client handles about {HANDLED:,} on its core, so expect void runs, or ask for less"
+    )
 
 
 Hook = Callable[[LoadClients], None]

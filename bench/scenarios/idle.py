@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.errors import Environment
 from bench.measure import usage, validity
 from bench.result import Run
-from bench.scenarios.plan import param
+from bench.scenarios.plan import LONGEST, Plan, param
 from bench.stage import Setup, Stage, Weight
 from bench.statistics import stats
 
@@ -16,11 +17,18 @@ SLOPE_FROM = 1000  # below, what the first clients make a server load once would
 
 
 @dataclass(frozen=True)
-class Idle:
+class Idle(Plan):
     """Memory is read at each of `counts`; with all connected the server is left alone for `seconds`."""
 
-    counts: tuple[int, ...] = param((0, 1000, 2000, 5000, 10000), "Connections to weigh at.")
-    seconds: float = param(15.0, "How long the CPU of an idle server is watched.")
+    counts: tuple[int, ...] = param((0, 1000, 2000, 5000, 10000), "Connections to weigh at.", low=0)
+    seconds: float = param(15.0, "How long the CPU of an idle server is watched.", low=0.1, high=LONGEST)
+
+    def check(self) -> None:
+        """A slope needs two points."""
+        if len(set(self.counts)) < 2:
+            raise Environment(
+                f"memory per connection is a slope over two counts at least, not {self.counts}: say 0,1000"
+            )
 
 
 def measure(plan: Idle, setup: Setup) -> list[Run]:

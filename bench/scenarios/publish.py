@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from bench.measure.limiter import limiter
 from bench.measure.usage import Moment
 from bench.measure.validity import Flag
 from bench.result import Run
-from bench.scenarios.plan import param
+from bench.scenarios.plan import LONGEST, Plan, param
 from bench.serving.inflight import publish_many
 from bench.serving.publisher import Schedule, follow
+from bench.serving.target import Target
 from bench.stage import Setup, Stage
 from bench.statistics import histogram
 
@@ -27,12 +28,22 @@ FSYNCS = 80
 
 
 @dataclass(frozen=True)
-class Publish:
+class Publish(Plan):
     """Lone publishes, then many at a time."""
 
-    count: int = param(150, "Lone publishes.")
-    in_flight: int = param(64, "Unanswered publishes at any time, for the rate; 0: only lone ones.")
-    seconds: float = param(4.0, "How long to publish for the rate.")
+    count: int = param(150, "Lone publishes.", low=1, high=100_000)
+    in_flight: int = param(
+        64, "Unanswered publishes at any time, for the rate; 0: only lone ones.", low=0, high=500
+    )
+    seconds: float = param(4.0, "How long to publish for the rate.", low=0.1, high=LONGEST)
+
+
+def prepared(plan: Publish, targets: Sequence[Target]) -> tuple[Publish, str]:
+    """The plan as it is, and whose rate it will not tell."""
+    mute = [target.name for target in targets if target.http_publish is None]
+    if not plan.in_flight or not mute:
+        return plan, ""
+    return plan, f"{', '.join(mute)}: not published to over HTTP, so only lone publishes are measured"
 
 
 def measure(plan: Publish, setup: Setup) -> list[Run]:

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import Environment
 from bench.load.clients import LoadClients
 from bench.measure import usage, validity
 from bench.result import Run
-from bench.scenarios.plan import param
+from bench.scenarios import plan as plans
+from bench.scenarios.plan import LONGEST, Plan, param
 from bench.serving.publisher import Schedule, follow
 from bench.stage import Setup, Stage
 
@@ -20,17 +22,27 @@ RETURN_SECONDS = 20.0  # for the last of them
 
 
 @dataclass(frozen=True)
-class Reconnect:
+class Reconnect(Plan):
     """Everybody is away for `offline` seconds and then comes back within `spread` seconds, each at its own moment,
     on both transports alike (with unequal times away such figures turn round). Updates go out all the time."""
 
-    clients: int = param(1000, "Subscribers.", "subs")
-    rate: float = param(10.0, "Publishes a second.")
-    offline: float = param(2.0, "Seconds that everybody is away.")
-    spread: float = param(1.0, "Seconds over which they come back.")
-    seconds: float = param(8.0, "How long updates go out.")
+    clients: int = param(1000, "Subscribers.", "subs", low=1)
+    rate: float = plans.rate(10.0)
+    offline: float = param(2.0, "Seconds that everybody is away.", low=0, high=3600)
+    spread: float = param(1.0, "Seconds over which they come back.", low=0, high=3600)
+    seconds: float = param(8.0, "How long updates go out.", low=0.1, high=LONGEST)
     resume: bool = param(True, "Come back with a position, where the transport has one.")
-    kind: str = param("log", "Kind of the stream: log or state.")
+    kind: str = plans.kind()
+
+    def check(self) -> None:
+        """Updates go out until everybody should be back."""
+        plans.check_schedule(self.rate, self.seconds)
+        back = WARM_SECONDS + self.offline + self.spread
+        if self.seconds < back:
+            raise Environment(
+                f"clients come back up to {back:g} s into updates that go out for {self.seconds:g} s: "
+                "let them go out for longer"
+            )
 
 
 def measure(plan: Reconnect, setup: Setup) -> list[Run]:

@@ -7,25 +7,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import Environment
+from bench.load.payload import LEAST_SIZE, MOST_SIZE
 from bench.measure import procfs, usage, validity
 from bench.measure.validity import Flag
 from bench.result import Run
-from bench.scenarios.plan import param
+from bench.scenarios import plan as plans
+from bench.scenarios.plan import LONGEST, Plan, param
 from bench.serving.publisher import Schedule, follow
 from bench.stage import Setup, Stage
 
 
 @dataclass(frozen=True)
-class Slow:
+class Slow(Plan):
     """Some stop reading after a while. Sizes and rate have to fill their socket buffers, or nobody is stuck at all."""
 
-    clients: int = param(20, "Subscribers.", "subs")
-    stuck: int = param(1, "Those of them that stop reading.")
-    rate: float = param(100.0, "Publishes a second.")
-    size: int = param(4000, "Bytes of JSON in an update.")
-    before: float = param(4.0, "Seconds in which all read.")
-    seconds: float = param(16.0, "Seconds in which some are stuck.")
-    kind: str = param("log", "Kind of the stream: log or state.")
+    clients: int = param(20, "Subscribers.", "subs", low=2)
+    stuck: int = param(1, "Those of them that stop reading.", low=1)
+    rate: float = plans.rate(100.0)
+    size: int = param(4000, "Bytes of JSON in an update.", low=LEAST_SIZE, high=MOST_SIZE)
+    before: float = param(4.0, "Seconds in which all read.", low=0.1, high=LONGEST)
+    seconds: float = param(16.0, "Seconds in which some are stuck.", low=0.1, high=LONGEST)
+    kind: str = plans.kind()
+
+    def check(self) -> None:
+        """Somebody has to go on reading."""
+        if self.stuck >= self.clients:
+            raise Environment(
+                f"{self.stuck} of {self.clients} clients stop reading: let {self.clients - 1} do so at most, "
+                "or have more clients"
+            )
+        for seconds in (self.before, self.seconds):
+            plans.check_schedule(self.rate, seconds)
 
 
 def measure(plan: Slow, setup: Setup) -> list[Run]:

@@ -8,26 +8,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.load.clients import LoadClients
+from bench.load.payload import DEFAULT_SIZE, LEAST_SIZE, MOST_SIZE
+from bench.measure import validity
 from bench.result import Run
 from bench.scenarios import fanout
+from bench.scenarios import plan as plans
 from bench.scenarios.fanout import Fanout
-from bench.scenarios.plan import param
+from bench.scenarios.plan import Plan, param
+from bench.serving.target import Target
 from bench.stage import Setup
 from bench.statistics import stats
 from bench.statistics.stats import Line
 
 PEEK_SECONDS = 5.0
+LONGEST_MINUTES = 7 * 24 * 60
 
 
 @dataclass(frozen=True)
-class Soak:
+class Soak(Plan):
     """One rate for long."""
 
-    clients: int = param(1000, "Subscribers.", "subs")
-    rate: float = param(10.0, "Publishes a second.")
-    minutes: float = param(10.0, "How long.")
-    size: int = param(350, "Bytes of JSON in an update.")
-    kind: str = param("log", "Kind of the stream: log or state.")
+    clients: int = param(1000, "Subscribers.", "subs", low=1)
+    rate: float = plans.rate(10.0)
+    minutes: float = param(10.0, "How long.", low=0.01, high=LONGEST_MINUTES)
+    size: int = param(DEFAULT_SIZE, "Bytes of JSON in an update.", low=LEAST_SIZE, high=MOST_SIZE)
+    kind: str = plans.kind()
+
+    def check(self) -> None:
+        """There is a publish in it, and not more of them than can be kept."""
+        plans.check_schedule(self.rate, self.minutes * 60)
+
+
+def prepared(plan: Soak, targets: Sequence[Target]) -> tuple[Soak, str]:
+    """As of a fan-out."""
+    return plan, fanout.beyond(plan.clients * plan.rate)
 
 
 def measure(plan: Soak, setup: Setup) -> list[Run]:
@@ -47,6 +61,8 @@ def measure(plan: Soak, setup: Setup) -> list[Run]:
         weigh_in_window=True,
     )
     run = fanout.at(long, setup, plan.rate, max(1, round(PEEK_SECONDS * plan.rate)), peek)
+    if run.samples is not None:
+        run.flags += validity.whole(run.samples, plan.minutes * 60)
     fits = {
         "pss_kb_per_minute": drift(column(run.samples, "pss_kb")),
         "p99_drift_ms_per_minute": drift(latest),

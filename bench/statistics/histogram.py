@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hdrh.codec import HdrCookieException, HdrLengthException
 from hdrh.histogram import HdrHistogram
+
+from bench.errors import Environment
 
 HIGHEST_US = 60_000_000
 DIGITS = 3
@@ -74,8 +78,11 @@ class Histogram:
 
     @classmethod
     def decode(cls, blob: str, negative: int = 0) -> Histogram:
-        """The histogram of a blob."""
-        histogram = cls(HdrHistogram.decode(blob))
+        """The histogram of a blob. Raises Environment for one that is damaged."""
+        try:
+            histogram = cls(HdrHistogram.decode(blob))
+        except (HdrCookieException, HdrLengthException, ValueError, TypeError, zlib.error) as error:
+            raise Environment(f"a histogram in it cannot be read: {error}") from None
         histogram.negative = negative
         return histogram
 

@@ -38,6 +38,7 @@ def test_the_schema_is_one() -> None:
         ({"surprise": 1}, "the document: Additional properties"),
         ({"created_at": "yesterday"}, "created_at:"),
         ({"id": "\ud800"}, "half a surrogate"),
+        ({"noise": 5}, "noise:"),
     ],
 )
 def test_what_is_no_result_is_refused_with_its_place(
@@ -49,7 +50,29 @@ def test_what_is_no_result_is_refused_with_its_place(
         result.read(path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "7", "{}"])
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        ({"figures": {"p50_ms": 1e300}}, "runs/0/figures/p50_ms"),
+        ({"figures": {"p50_ms": "x"}}, "runs/0/figures/p50_ms"),
+        ({"facts": {"memory": [[1]]}}, "runs/0/facts/memory/0"),
+        ({"facts": {"memory": 5}}, "runs/0/facts/memory"),
+        ({"facts": {"curve": [[1, "x"]]}}, "runs/0/facts/curve/0/1"),
+        ({"facts": {"fit": {"low": "x"}}}, "runs/0/facts/fit/low"),
+    ],
+)
+def test_what_pictures_are_drawn_of_is_checked_too(
+    tmp_path: Path, spoil: dict[str, object], sentence: str
+) -> None:
+    path = result.write(made.result(made.run("app", "sse", 0)), tmp_path)
+    document = json.loads(path.read_text())
+    document["runs"][0] |= spoil
+    path.write_text(json.dumps(document))
+    with pytest.raises(Environment, match=sentence):
+        result.read(path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "7", "{}", "[" * 100_000])
 def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(content)

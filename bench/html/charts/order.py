@@ -20,7 +20,7 @@ from bench.statistics import stats
 # The figure that speaks for a run: the first of these that the result has.
 SPEAKERS = (
     *("us_per_delivery", "kb_per_connection", "us_per_connect", "return_p50_ms", "healthy_p99_ms"),
-    *("stalled_seconds", "exit_seconds", "us_per_publish"),
+    *("stalled_seconds", "exit_seconds", "us_per_publish", "us_per_subscription"),
 )
 LEAST = (0.8, 1.25)
 LEFT, TOP, HEIGHT = 74.0, 28.0, 250.0
