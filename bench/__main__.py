@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+
+if __name__ == "__main__":  # Ctrl-C while the rest is imported: nothing has begun yet, so just end
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench import command, reading
-from bench.errors import BenchError, Environment
-from bench.measure import slo
+from bench import command, matrix, output, reading
+from bench.command import as_usage
+from bench.errors import EXIT_INTERRUPTED, BenchError, Unheard
 from bench.scenarios import ALL, SCENARIOS, Scenario
 from bench.scenarios import plan as plans
+from bench.scenarios.plan import Bounds
 from bench.session import Options, random_seed
 
 QUICK = {"clients": 1000, "rates": (20.0,), "seconds": 3.0, "warmup": 0.5}
+PAIRS = click.IntRange(1, matrix.MOST_PAIRS)
+SEED = click.IntRange(0, matrix.MOST_SEED)
+WITHIN = Bounds(1.0, 86_400.0)
 
 
 class Commands(click.Group):
@@ -27,13 +37,39 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BenchError as error:
-            click.echo(f"cannot measure: {error}", err=True)
+            if str(error):
+                prefix = "" if isinstance(error, Unheard) else "cannot measure: "
+                output.tell(f"{prefix}{error}")
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            output.tell("interrupted")
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+def program() -> None:
+    """The process: `main`, on any terminal, pipe or full disk."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    output.prepare()
+    try:
+        main()
+    except OSError as error:  # of what click writes by itself, the help above all
+        told = output.unheard(error)
+        output.tell(str(told))
+        sys.exit(told.exit_code)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C more must not change the exit status
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Measured answers to "SSE or WebSocket?". Start with: python -m bench doctor && python -m bench quick"""
+
+
+def _label(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else matrix.label(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _joined(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str:
@@ -45,16 +81,19 @@ def shared(made: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that measures."""
     for option in (
         click.option(
-            "--json", "as_json", is_flag=True, help="A JSON line for each run, and the document last."
+            "--json",
+            "as_json",
+            is_flag=True,
+            help="On stdout a JSON object a line: each run, and the document last.",
         ),
-        click.option("--label", default=None, help="What this is, for the report."),
+        click.option("--label", default=None, callback=_label, help="What this is, for the report."),
         click.option(
             "--out", type=click.Path(path_type=Path), default=Path("results"), help="Where results go."
         ),
         click.option(
-            "--seed", type=int, default=None, help="Order of the runs; random and printed by default."
+            "--seed", type=SEED, default=None, help="Order of the runs; random and printed by default."
         ),
-        click.option("--pairs", type=click.IntRange(1), default=None, help="Times that every row is run."),
+        click.option("--pairs", type=PAIRS, default=None, help="Times that every row is run."),
         click.option(
             "--transport",
             multiple=True,
@@ -79,7 +118,11 @@ def shared(made: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @click.option(
-    "--within", default=70.0, show_default=True, help="Seconds; no pair is begun that would end later."
+    "--within",
+    type=command.Number(float, WITHIN),
+    default=70.0,
+    show_default=True,
+    help=f"Seconds ({WITHIN}); no pair but the first is begun that would end later.",
 )
 @shared
 def quick(within: float, pairs: int | None, **options: Any) -> None:
@@ -97,20 +140,29 @@ def run() -> None:
     """Measure one scenario. `python -m bench run fanout --help` says what can be set."""
 
 
+def _help(says: str, allowed: Bounds) -> str:
+    """The sentence of an option, with its range."""
+    return f"{says} [{allowed}]" if str(allowed) and not allowed.words else says
+
+
 def _offer(scenario: Scenario) -> None:
     def measure(**given: Any) -> None:
         chosen = {name: given.pop(field) for name, field in fields}
-        try:
+        with as_usage():
             plan = plans.of(scenario.plan, chosen)
-        except Environment as error:
-            raise click.UsageError(str(error)) from None
         _perform(scenario, plan, **given)
 
+    allowed = plans.bounds(scenario.plan)
     fields: list[tuple[str, str]] = []
     for option, field, kind, default, says in reversed(plans.options(scenario.plan)):
         fields.append((field, f"plan_{field}"))
         measure = click.option(
-            option, f"plan_{field}", type=command.kind_of(kind), default=default, show_default=True, help=says
+            option,
+            f"plan_{field}",
+            type=command.kind_of(kind, allowed[field]),
+            default=default,
+            show_default=True,
+            help=_help(says, allowed[field]),
         )(measure)
     given = f"{scenario.name}{scenario.example} --transport sse,cable --pairs {scenario.pairs} --seed 42"
     example = f"python -m bench run {given}"
@@ -136,13 +188,11 @@ def _perform(
     as_json: bool,
     within: float | None = None,
 ) -> None:
-    try:
-        slo.parse(getattr(plan, "slo", ""))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    with as_usage():
+        rows = command.cells(targets, transport)
     chosen = random_seed() if seed is None else seed
     options = Options(pairs or scenario.pairs, chosen, out, label=label, within=within)
-    command.end(command.measure(scenario, plan, command.cells(targets, transport), options, as_json=as_json))
+    command.end(command.measure(scenario, plan, rows, options, as_json=as_json))
 
 
 @run.command("suite")
@@ -156,7 +206,8 @@ def suite(file: Path, out: Path, resume: bool, only: str | None) -> None:
     \b
     Example: python -m bench run suite bench/suites/headline.toml --out results/headline --resume
     """
-    sys.exit(command.suite(file, out, resume=resume, only=only.split(",") if only else None))
+    names = None if only is None else [name.strip() for name in only.split(",")]
+    sys.exit(command.suite(file, out, resume=resume, only=names))
 
 
 @main.command()
@@ -227,7 +278,7 @@ def report(results: tuple[Path, ...], site: Path | None) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("results"), help="Where the new one goes."
 )
-@click.option("--pairs", type=click.IntRange(1), default=None, help="As many as the old one by default.")
+@click.option("--pairs", type=PAIRS, default=None, help="As many as the old one by default.")
 def reproduce(result: Path, out: Path, pairs: int | None) -> None:
     """Measure a result again on this machine, and hold the two against each other.
 
@@ -251,8 +302,10 @@ def claims(check: bool, write: bool, against: Path | None) -> None:
     \b
     Example: python -m bench claims
     """
+    if against is not None and (check or write):
+        raise click.UsageError("--against holds another run against ours: leave out --check and --write")
     sys.exit(reading.claims_(check=check, write=write, against=against))
 
 
 if __name__ == "__main__":
-    main()
+    program()

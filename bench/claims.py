@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
 @cache
 def load(path: Path = FILE) -> tuple[Claim, ...]:
     """All claims. Raises Environment with a sentence for an entry that says nothing."""
-    found = tomllib.loads(path.read_text())
+    found = tomllib.loads(path.read_text(encoding="utf-8"))
     claims = tuple(Claim(**entry) for entry in found["claim"])
     for claim in claims:
         if not claim.untestable and not (claim.result and claim.figure and claim.row):

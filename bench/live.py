@@ -47,7 +47,11 @@ class Live:
             self._view = subprocess.Popen(
                 [sys.executable, "-m", "bench.view", self.path],
                 stdin=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "PYTHONIOENCODING": f"{sys.stderr.encoding}:replace",
+                },
                 start_new_session=True,  # Ctrl-C is for the bench, which then ends the view
             )
             deadline = time.monotonic() + START_SECONDS

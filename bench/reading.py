@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import click
-
-from bench import claims, compare, explain, figures, quotes, result, text
+from bench import claims, compare, explain, figures, output, quotes, result, text
 from bench.columns import in_columns
 from bench.compare import Delta
 from bench.errors import EXIT_ENVIRONMENT, Environment
@@ -22,7 +20,7 @@ from bench.serving.target_file import Listed
 def show(lines: Iterable[str]) -> None:
     """Print."""
     for one in lines:
-        click.echo(one)
+        output.say(one)
 
 
 def compared(before: Path, after: Path) -> list[str]:
@@ -30,6 +28,8 @@ def compared(before: Path, after: Path) -> list[str]:
     different scenarios, or when folders have no file in common."""
     if before.is_dir() and after.is_dir():
         return _folders(before, after)
+    if before.is_dir() != after.is_dir():
+        raise Environment(f"one of {before} and {after} is a folder: name two files, or two folders")
     then, now = result.read(before), result.read(after)
     if then.scenario != now.scenario:
         raise Environment(
@@ -39,11 +39,18 @@ def compared(before: Path, after: Path) -> list[str]:
 
 
 def delta(before: Result, after: Result) -> list[str]:
-    """What is not the same about two results, and what of their figures differs."""
+    """What is not the same about two results, and what of their figures differs. Raises Environment for results that
+    have no row in common."""
+    if not set(before.keys) & set(after.keys):
+        raise Environment(
+            f"{before.id} has the rows {', '.join(before.keys) or 'of nobody'}, {after.id} has "
+            f"{', '.join(after.keys) or 'none'}: there is nothing to compare"
+        )
     wanted = SCENARIOS[before.scenario].compared
     names = compare.shared(before, after, wanted)
+    known = compare.known(before, after)
     notes = [f"not the same: {words}" for words in compare.differences(before, after)]
-    lacking = [figures.of(name).title for name in wanted if name not in names]
+    lacking = [figures.of(name).title for name in wanted if name in known and name not in names]
     return [
         *notes,
         *(f"not compared, a result lacks it: {title}" for title in lacking),
@@ -77,11 +84,23 @@ def explained(path: Path) -> list[str]:
 
 def reported(paths: Sequence[Path], site: Path | None) -> list[str]:
     """Tables of all results, or the page that was written."""
+    results = list(result.read_all(paths))
+    if not results:
+        where = ", ".join(map(str, paths))
+        raise Environment(
+            f"{where} holds no result (*.json): measure first, for example with python -m bench quick"
+        )
     if site is not None:
-        documents = [(path, found.to_json()) for path, found in result.read_all(paths)]
-        return [f"the report is in {page.write(documents, site)}"]
+        try:
+            return [
+                f"the report is in {page.write([(path, found.to_json()) for path, found in results], site)}"
+            ]
+        except OSError as error:
+            raise Environment(
+                f"the report cannot be written to {site} ({error.strerror}): name another folder with --html"
+            ) from None
     lines: list[str] = []
-    for path, found in result.read_all(paths):
+    for path, found in results:
         lines += [f"== {path}", *text.summary(SCENARIOS[found.scenario], found), ""]
     return lines
 
@@ -91,7 +110,7 @@ def doctor() -> int:
     worst = 0
     for finding in examine():
         remedy = f": {finding.remedy}" if finding.remedy else ""
-        click.echo(f"{finding.grade:<5} {finding.what}{remedy}")
+        output.say(f"{finding.grade:<5} {finding.what}{remedy}")
         worst = max(worst, EXIT_ENVIRONMENT if finding.grade == "fail" else 0)
     return worst
 
@@ -112,15 +131,19 @@ def claims_(*, check: bool, write: bool, against: Path | None) -> int:
     """Print the verdicts; or hold the documents against the results; or another run against ours."""
     if write:
         for document in quotes.documents():
-            document.write_text(quotes.written(document.read_text()))
+            document.write_text(quotes.written(_text(document)), encoding="utf-8")
     if check or write:
-        found = [fault for one in quotes.documents() for fault in quotes.faults(one.name, one.read_text())]
+        found = [fault for one in quotes.documents() for fault in quotes.faults(one.name, _text(one))]
         show(found)
         return min(1, len(found))
     if against is not None:
         return _hold(against)
     show(claims.in_words(verdict) for verdict in claims.verdicts())
     return 0
+
+
+def _text(document: Path) -> str:
+    return document.read_text(encoding="utf-8")
 
 
 def _hold(against: Path) -> int:
@@ -133,7 +156,7 @@ def _hold(against: Path) -> int:
         good = claims.holds_elsewhere(claim, here, there)
         wrong += not good
         word = "holds" if good else "DIFFERS"
-        click.echo(f"{word:<8} {claim.id}: {claims.shown(claim, here)} / {claims.shown(claim, there)}")
+        output.say(f"{word:<8} {claim.id}: {claims.shown(claim, here)} / {claims.shown(claim, there)}")
     if not held:
         raise Environment(
             f"{against} has nothing that the claims are about: name the folder that holds headline/"

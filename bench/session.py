@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import signal
 import sys
@@ -16,19 +17,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bench import result, suite, text
-from bench.errors import EXIT_ENVIRONMENT, EXIT_LOSS, EXIT_OK, EXIT_VOID, BenchError, Environment
+from bench import preflight, result, suite, text
+from bench.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_INTERRUPTED,
+    EXIT_LOSS,
+    EXIT_OK,
+    EXIT_VOID,
+    BenchError,
+    Environment,
+)
 from bench.live import NOBODY, Live
 from bench.measure import environment, noise, slo, validity
 from bench.measure.cores import choose
 from bench.measure.validity import Flag
-from bench.result import Result
+from bench.result import Result, Run
+from bench.result_file import ResultFile
 from bench.scenarios import Scenario
 from bench.scenarios import plan as plans
 from bench.stage import Setup
 from bench.suite import Budget, Cell, Step
 
-EXIT_INTERRUPTED = 130
+STOPS = (signal.SIGINT, signal.SIGTERM)
 VARYING = {"loadavg"}  # of an environment, from one moment to the next
 CODES = {
     "ok": EXIT_OK,
@@ -51,12 +61,21 @@ class Options:
     within: float | None = None
     id: str | None = None
     resume: bool = False
-    command: Sequence[str] = field(default_factory=lambda: ["python", "-m", "bench", *sys.argv[1:]])
+    command: Sequence[str] = field(default_factory=lambda: ["python", "-m", "bench", *spelt(sys.argv[1:])])
     gated: bool = True  # look at the machine's noise before and after
 
 
+def spelt(words: Sequence[str]) -> list[str]:
+    """A command line as JSON can have it: bytes that are no UTF-8 (of a folder's name) are spelt out."""
+    return [os.fsencode(word).decode(errors="backslashreplace") for word in words]
+
+
 class Session:
-    """Every cell in every pair. `result` has what was measured so far, whatever happens."""
+    """Every cell in every pair. `result` has what was measured so far, whatever happens, and `kept` the file it is in.
+
+    `tell` hears how it goes, `on_run` is called with each run once it is kept. The constructor starts nothing, and
+    raises Environment for what cannot be measured here, or not be kept.
+    """
 
     def __init__(
         self,
@@ -67,11 +86,16 @@ class Session:
         *,
         live: Live = NOBODY,
         tell: Callable[[str], None] = lambda words: None,
+        on_run: Callable[[Run], None] = lambda run: None,
     ) -> None:
-        self.scenario, self.plan, self.cells, self.options = scenario, plan, cells, options
-        self._live, self._tell = live, tell
+        self.scenario, self.cells, self.options = scenario, cells, options
+        self._live, self._tell, self._on_run = live, tell, on_run
         slo.parse(getattr(plan, "slo", ""))
         environment.check(scenario.connections(plan))
+        targets = list({cell.target.name: cell.target for cell in cells}.values())
+        self.plan, self._words = scenario.prepare(plan, targets)
+        preflight.check(targets)
+        self.kept = ResultFile(options.out, tell)
         self._cores, self._code = choose(), environment.code()
         self.result = self._begun()
 
@@ -81,6 +105,8 @@ class Session:
         if made.finished_at is not None:
             self._tell(f"it is there: {made.verdict}")
             return made
+        if self._words:
+            self._tell(self._words)
         self._tell(f"seed {made.seed}, server on core {cores.server}, load on core {cores.client}")
         with self._kept():
             if made.noise["before"] is None:
@@ -97,7 +123,7 @@ class Session:
     def _begun(self) -> Result:
         options = self.options
         fresh = Result(
-            id=options.id or new_id(self.scenario, self.plan, options.seed),
+            id=options.id or unused(new_id(self.scenario, self.plan, options.seed), options.out),
             scenario=self.scenario.name,
             command=options.command,
             seed=options.seed,
@@ -134,13 +160,16 @@ class Session:
         self._live.tell("session", step=number, total=total, row=step.cell.key, pair=step.pair)
         begun, started_at = time.monotonic(), result.now()
         setup = Setup(step.cell.target, step.cell.transport, step.pair, self._cores, self._live)
-        for run in self.scenario.measure(self.plan, setup):
+        runs = self.scenario.measure(self.plan, setup)
+        for run in runs:
             run.order, run.started_at = len(self.result.runs), started_at
             run.seconds = round(time.monotonic() - begun, 3)
             run.flags += validity.of_cores(*self._cores)
             self.result.runs.append(run)
             self._tell(f"[{number}/{total}] {text.line(self.scenario, run)}")
-        result.write(self.result, self.options.out)
+        self.kept.write(self.result)
+        for run in runs:
+            self._on_run(run)
 
     def _same_code(self) -> None:
         """Every run starts a server from the work tree: one that changed meanwhile is another server."""
@@ -161,19 +190,35 @@ class Session:
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
+        made, before = self.result, {number: signal.getsignal(number) for number in STOPS}
         signal.signal(signal.SIGTERM, _interrupt)
-        made = self.result
         try:
             yield
         except KeyboardInterrupt:
             made.stopped_by = "interrupted"
-            self._tell("interrupted: what was measured is kept")
+            self._tell(f"interrupted: {'what was measured is kept' if made.runs else 'no run had ended yet'}")
         except BenchError as error:
             made.stopped_by = str(error)
             self._tell(f"cannot measure: {error}")
+        except OSError as error:
+            made.stopped_by = f"{error.filename or 'this machine'}: {error.strerror or error}"
+            self._tell(f"cannot measure: {made.stopped_by}")
         finally:
+            for number in STOPS:  # a second Ctrl-C must not cut the writing short
+                signal.signal(number, signal.SIG_IGN)
+            self._keep_last()
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+    def _keep_last(self) -> None:
+        """A result that no disk takes can still be shown."""
+        made = self.result
+        try:
             if made.runs:
-                result.write(made, self.options.out)
+                self.kept.write(made)
+        except Environment as error:
+            made.verdict, made.finished_at, made.stopped_by = "incomplete", None, str(error)
+            self._tell(f"cannot measure: {error}")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -214,6 +259,15 @@ def new_id(scenario: Scenario, plan: Any, seed: int) -> str:
     stamp = result.now().replace(":", "").replace("-", "")
     what = json.dumps([plans.to_json(plan), seed], sort_keys=True)
     return f"{stamp}-{scenario.name}-{hashlib.sha256(what.encode()).hexdigest()[:4]}"
+
+
+def unused(name: str, out: Path) -> str:
+    """The name, with a number behind it when a result in `out` has it: two may begin in the same second."""
+    number, found = 1, name
+    while (out / f"{found}.json").exists():
+        number += 1
+        found = f"{name}-{number}"
+    return found
 
 
 def verdict(made: Result) -> str:

@@ -36,7 +36,8 @@ def order(cells: Sequence[Cell], pairs: int, seed: int) -> list[list[Step]]:
 
 
 class Budget:
-    """Whole pairs only: none is begun that would not end within `seconds` if it took as long as the longest so far."""
+    """Whole pairs only: after the first none is begun that would not end within `seconds` if it took as long as the
+    longest so far."""
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
@@ -44,7 +45,7 @@ class Budget:
 
     def allows(self, spent: float) -> bool:
         """Whether another pair may begin, `spent` seconds into the command."""
-        return self._seconds is None or spent + self._longest <= self._seconds
+        return self._seconds is None or not self._longest or spent + self._longest <= self._seconds
 
     def took(self, seconds: float) -> None:
         """A pair has ended."""

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from bench import output, preflight
+from bench.command import Number, as_usage
 from bench.crosscheck.agreement import (
     AWAKE,
     INSTRUMENTS,
@@ -33,15 +35,19 @@ from bench.crosscheck.agreement import (
     of_waking,
     waking_words,
 )
-from bench.errors import EXIT_LOSS, EXIT_OK, EXIT_VOID, BenchError, Environment
+from bench.errors import EXIT_INTERRUPTED, EXIT_LOSS, EXIT_OK, EXIT_VOID, BenchError, Environment, Unheard
+from bench.matrix import MOST_PAIRS, MOST_SEED
 from bench.measure import cores
+from bench.result_file import check_folder
+from bench.scenarios import plan as plans
+from bench.scenarios.fanout import Fanout
 from bench.serving import target
 from bench.serving.server import Server
 
+ALLOWED = plans.bounds(Fanout)
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TOOL = HERE / "build" / "crosscheck"
-EXIT_INTERRUPTED = 130
 OTHERS_VOID = 0.30  # share of the server's core, as in the bench
 
 
@@ -67,7 +73,7 @@ def by_bench(plan: Plan, seed: int, awake: bool = False) -> Sample:
         found = list(Path(out).glob("*.json"))
         if done.returncode not in (EXIT_OK, EXIT_LOSS, EXIT_VOID) or len(found) != 1:
             raise Environment(f"the bench made no result ({done.returncode}): {last_line(done.stderr)}")
-        document = json.loads(found[0].read_text())
+        document = json.loads(found[0].read_text(encoding="utf-8"))
     (run,) = document["runs"]
     doubts = [flag["message"] for flag in run["flags"] if flag["severity"] in ("void", "loss")]
     if document["verdict"] == "void" and not doubts:
@@ -158,13 +164,14 @@ def write(found: dict[str, Any], out: Path) -> Path:
     """Write it under a name that sorts by time; answers where."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{found['created_at'].replace(':', '').replace('-', '')}-crosscheck.json"
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return path
 
 
 def run(plan: Plan, pairs: int, seed: int, out: Path, awake: bool = False) -> int:
     """Measure, tell, write; answers the exit code. Ctrl-C keeps what was measured."""
-    target.by_name(plan.target)
+    preflight.check([preflight.named(plan.target).speaking(plan.transport)])
+    check_folder(out)
     build()
     allowed = os.sched_getaffinity(0)
     pinned = cores.choose()
@@ -180,44 +187,77 @@ def run(plan: Plan, pairs: int, seed: int, out: Path, awake: bool = False) -> in
     try:
         for one in interleaved(instruments, pairs, seed):
             made.append(one)
-            click.echo(one.words(), err=True)
+            output.tell(one.words())
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
+    path = write(document(plan, seed, pinned, made), out)
     found = agreements(made)
     for words in [one.words() for one in found] or ["no pair was undisturbed: nothing is judged"]:
-        click.echo(words)
+        output.say(words)
     for name, ratio in of_waking(made).items():
-        click.echo(waking_words(name, ratio))
-    click.echo(f"raw data in {write(document(plan, seed, pinned, made), out)}", err=True)
+        output.say(waking_words(name, ratio))
+    output.tell(f"raw data in {path}")
     return exit_code(found) if status is None else status
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--target", default="floor", show_default=True, help="As in `python -m bench`.")
 @click.option("--transport", type=click.Choice(["sse", "cable"]), default="sse", show_default=True)
-@click.option("--clients", default=1000, show_default=True)
-@click.option("--rate", default=20.0, show_default=True, help="Publishes a second.")
-@click.option("--seconds", default=10.0, show_default=True, help="Measured window of a run.")
-@click.option("--size", default=350, show_default=True, help="Bytes of JSON in an update.")
-@click.option("--pairs", default=3, show_default=True, help="Times that each instrument measures.")
+@click.option("--clients", type=Number(int, ALLOWED["clients"]), default=1000, show_default=True)
+@click.option(
+    "--rate",
+    type=Number(float, ALLOWED["rates"]),
+    default=20.0,
+    show_default=True,
+    help="Publishes a second.",
+)
+@click.option(
+    "--seconds",
+    type=Number(float, ALLOWED["seconds"]),
+    default=10.0,
+    show_default=True,
+    help="Measured window of a run.",
+)
+@click.option(
+    "--size",
+    type=Number(int, ALLOWED["size"]),
+    default=350,
+    show_default=True,
+    help="Bytes of JSON in an update.",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(1, MOST_PAIRS),
+    default=3,
+    show_default=True,
+    help="Times that each instrument measures.",
+)
 @click.option(
     "--awake", is_flag=True, help="Also both as receivers that never sleep: four runs in each pair."
 )
-@click.option("--seed", type=int, default=None, help="Order of the runs; random and printed by default.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, MOST_SEED),
+    default=None,
+    help="Order of the runs; random and printed by default.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("crosscheck-results"), show_default=True)
 def main(pairs: int, seed: int | None, out: Path, awake: bool, **plan: Any) -> None:
     """Whether the bench and a second instrument in C agree on CPU per delivery and on the median latency."""
+    with as_usage():
+        preflight.named(plan["target"])
+        plans.check_schedule(plan["rate"], plan["seconds"])
     chosen = random.randrange(1_000_000) if seed is None else seed
-    click.echo(f"seed {chosen}", err=True)
+    output.tell(f"seed {chosen}")
     try:
         status = run(Plan(**plan), pairs, chosen, out, awake)
-    except KeyError as error:
-        raise click.UsageError(str(error.args[0])) from None
     except BenchError as error:
-        click.echo(f"cannot measure: {error}", err=True)
+        if str(error):
+            output.tell(f"{'' if isinstance(error, Unheard) else 'cannot measure: '}{error}")
         status = error.exit_code
     sys.exit(status)
 
 
 if __name__ == "__main__":
+    output.prepare()
     main()

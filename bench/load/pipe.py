@@ -33,7 +33,10 @@ def main(make: Callable[[dict[str, Any]], Obedient], collects: bool = False) -> 
         gc.disable()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    uvloop.run(_run(make))
+    try:
+        uvloop.run(_run(make))
+    except BrokenPipeError:  # the bench was interrupted, and does not want the answer any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor what is still held back of it
 
 
 async def _run(make: Callable[[dict[str, Any]], Obedient]) -> None:

@@ -19,7 +19,11 @@ from bench.statistics import histogram
 
 STALL_SECONDS = 10.0
 CONNECTS_AT_A_TIME = 8  # then those that are there are read: else the first would wait for the last
-WANTED = {"update": "first update", "ready": "confirmation"}
+# What a client waits for, in words.
+WANTED = {
+    "update": "first update: if the server greets nobody with one, say --until confirmation",
+    "ready": "confirmation",
+}
 REFUSALS = ("reject_subscription", "disconnect", "goodbye", "close", "end")
 
 

@@ -58,7 +58,8 @@ def check(clients: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if clients > hard - SPARE_FILES:
         raise Environment(
-            f"{clients} clients need {clients + SPARE_FILES} files, the limit is {hard}: raise `ulimit -Hn`"
+            f"{clients} clients need {clients + SPARE_FILES} files, the limit is {hard}: "
+            f"have 1 to {max(0, hard - SPARE_FILES):,}, or raise `ulimit -Hn`"
         )
 
 

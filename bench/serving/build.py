@@ -55,6 +55,7 @@ class Build:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                errors="replace",
                 timeout=TIMEOUT_SECONDS,
                 check=False,
             )

@@ -141,6 +141,7 @@ class CommandPoster:
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C is for the bench, which then ends it
                 )
             except OSError as error:
                 raise Environment(f"the publishing command cannot be started: {error}") from None

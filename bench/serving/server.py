@@ -22,6 +22,27 @@ from bench.serving.target_type import Target
 START_SECONDS = 30.0
 
 
+def check_outside(target: Target, host: str, port: int, pid: int) -> None:
+    """Raise Environment unless a server that the bench did not start runs and answers."""
+    if not alive(pid):
+        raise Environment(f"{target.name}: there is no process {pid}; write its pid into the file")
+    if not is_ready(target, host, port):
+        where = f"http://{host}:{port}{target.ready_path}"
+        raise Environment(f"{target.name} does not answer {where} with 200: start it, or mend ready_path")
+
+
+def is_ready(target: Target, host: str, port: int) -> bool:
+    """Whether its `ready_path` is answered with 200."""
+    asking = http.client.HTTPConnection(host, port, timeout=1)
+    try:
+        asking.request("GET", target.ready_path)
+        return asking.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asking.close()
+
+
 class Server:
     """`with Server(target, kind="log", core=0) as server:`; `pid` is the root of its process tree, of which services
     are no part: they run on `service_core`, or on the bench's own, and their CPU is not the target's."""
@@ -87,33 +108,15 @@ class Server:
         """Start it, unless it was there before the bench, and wait until it answers; again after `stop`, with the
         same port and directory."""
         if self.target.outside is not None:
-            self._look()
+            check_outside(self.target, self.host, self.port, self.pid)
             return
         command, variables = self.target.filled(**self._values)
         self._program = Program(command, variables, self.directory, self._output, self.core)
         self.pid = self._program.pid
         until_ready(self._program, self._is_ready, self.target.name, START_SECONDS)
 
-    def _look(self) -> None:
-        if not alive(self.pid):
-            raise Environment(
-                f"{self.target.name}: there is no process {self.pid}; write its pid into the file"
-            )
-        if not self._is_ready():
-            where = f"http://{self.host}:{self.port}{self.target.ready_path}"
-            raise Environment(
-                f"{self.target.name} does not answer {where} with 200: start it, or mend ready_path"
-            )
-
     def _is_ready(self) -> bool:
-        asking = http.client.HTTPConnection(self.host, self.port, timeout=1)
-        try:
-            asking.request("GET", self.target.ready_path)
-            return asking.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            asking.close()
+        return is_ready(self.target, self.host, self.port)
 
     def stop(self, grace: float = STOP_SECONDS) -> Stopped:
         """SIGTERM, `grace` seconds, SIGKILL, for the whole process tree. Answers how it ended; raises Environment

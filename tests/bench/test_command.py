@@ -17,6 +17,8 @@ from bench import result
 from bench.__main__ import QUICK, main
 from bench.scenarios import SCENARIOS
 from bench.serving.program import alive
+from bench.session import Session
+from tests.bench import results
 from tests.bench.small_targets import ROOT
 
 SMALL = ("--target", "floor", "--transport", "sse")
@@ -97,10 +99,14 @@ def test_it_can_be_measured_again(measured: Path, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.json"))) == 1
 
 
-def test_json_is_the_document_and_a_demand_that_is_not_met_ends_with_1(tmp_path: Path) -> None:
-    code, out, _ = fanout(tmp_path, "--pairs", "1", "--json", "--slo", "p50<0.000001ms")
+def test_json_is_a_line_a_run_and_the_document_and_a_demand_that_is_not_met_ends_with_1(
+    tmp_path: Path,
+) -> None:
+    code, out, _ = fanout(tmp_path, "--pairs", "2", "--json", "--slo", "p50<0.000001ms")
     assert code in (1, 2)  # void comes first
-    found = json.loads(out.splitlines()[-1])
+    *runs, found = (json.loads(line) for line in out.splitlines())
+    assert [(run["row"], run["pair"]) for run in runs] == [("floor sse", 0), ("floor sse", 1)]
+    assert [run["figures"] for run in runs] == [run["figures"] for run in found["runs"]]
     result.check(found, "stdout")
     assert found["verdict"] == {1: "slo", 2: "void"}[code]
 
@@ -183,6 +189,111 @@ def test_every_scenario_has_a_help_with_an_example() -> None:
         assert code == 0 and f"python -m bench run {scenario} " in out
 
 
+@pytest.fixture
+def unstarted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with a result, in which nothing may be measured."""
+
+    def started(self: Session) -> None:
+        raise AssertionError("a measurement has begun")
+
+    monkeypatch.setattr(Session, "perform", started)
+    monkeypatch.chdir(tmp_path)
+    made = results.result(results.run("floor", "sse", 0, us_per_delivery=7.0), id="one")
+    result.write(made, tmp_path)
+    result.write(made, tmp_path / "copies").rename(tmp_path / "copies" / "two.json")
+    gone = results.result(results.run("gone", "sse", 0, us_per_delivery=7.0), id="gone")
+    result.write(gone, tmp_path)
+    mute = results.result(results.run("floor", "cable+ext", 0, us_per_delivery=7.0), id="mute")
+    result.write(mute, tmp_path)
+    (tmp_path / "file").touch()
+    return tmp_path
+
+
+RATE = "0.01 to 10,000"
+
+
+@pytest.mark.usefixtures("unstarted")
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ("run fanout --subs 0", 2, "'--subs': 0 is not in the range: say 1 or more"),
+        ("run fanout --rate 0", 2, f"'--rate': 0 is not in the range: say {RATE}"),
+        ("run fanout --rate nan", 2, f"'--rate': nan is not in the range: say {RATE}"),
+        ("run fanout --rate 5..inf", 2, RATE),
+        ("run slow --rate -5", 2, f"'--rate': -5 is not in the range: say {RATE}"),
+        ("run soak --minutes inf", 2, "'--minutes': inf is not in the range: say 0.01 to 10,080"),
+        ("run fanout --kind stage", 2, "'stage' is not one of 'log', 'state'"),
+        ("run slow --stuck 100", 2, "let 19 do so at most"),
+        ("run idle --counts 0", 2, "two counts at least"),
+        ("run fanout --pairs 0", 2, "1<=x<=1000"),
+        ("run fanout --pairs 1001", 2, "1<=x<=1000"),
+        ("run fanout --seed -1", 2, "0<=x<="),
+        ("run fanout --label \n", 2, "one line of 1 to 200 characters"),
+        ("run fanout --label \udcff", 2, "one line of 1 to 200 characters"),
+        ("run fanout --transport sse,sse", 2, "'sse' is there 2 times"),
+        ("run fanout --target app,app", 2, "'app' is there 2 times"),
+        ("run fanout --target app --target app", 2, "'app' is there 2 times"),
+        ("run outage --target app", 3, "app has no service 'redis' to lose"),
+        ("run storm --until noon", 2, "'noon' is not one of 'auto', 'update', 'confirmation'"),
+        ("quick --within 0", 2, "say 1 to 86,400"),
+        ("quick --within nan", 2, "say 1 to 86,400"),
+        ("quick --pairs 0", 2, "1<=x<=1000"),
+        ("run fanout --out file", 3, "results cannot be written to file (File exists)"),
+        ("quick --out file/below", 3, "results cannot be written to file/below (Not a directory)"),
+        ("reproduce one.json --out file", 3, "results cannot be written to file"),
+        ("reproduce one.json --pairs 0", 2, "1<=x<=1000"),
+        ("reproduce gone.json", 3, "no target 'gone'; there are app, "),
+        ("reproduce mute.json", 3, "floor does not speak cable+ext"),
+        ("resume copies/two.json", 3, "give it the name one.json to go on with it"),
+        ("resume file", 3, "file cannot be read"),
+        ("claims --check --against .", 2, "leave out --check and --write"),
+        ("report copies --html file", 3, "cannot be written to file"),
+    ],
+)
+def test_nothing_is_begun_that_has_no_sense(words: str, code: int, sentence: str) -> None:
+    found, out, err = run(*words.split(" "))
+    assert (found, out, sentence in err) == (code, "", True), err
+
+
+@pytest.mark.usefixtures("unstarted")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--only", "a,zz"), "has no entry 'zz'; there are a, b"),
+        (("--only", ""), "has no entry ''; there are a, b"),
+        (("--out", "file"), "results cannot be written to file"),
+        (("--out", "full"), "full has results of b already: go on with --resume, or name another --out"),
+    ],
+)
+def test_a_suite_is_looked_at_whole_before_its_first_entry(
+    words: Sequence[str], sentence: str, tmp_path: Path
+) -> None:
+    file = suite(tmp_path / "suite.toml", ("a", "fanout", "{ clients = 5 }"), ("b", "idle", "{}"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "b.json").touch()
+    code, _, err = run("run", "suite", file, *words)
+    assert (code, sentence in err) == (3, True), err
+
+
+@pytest.mark.usefixtures("unstarted")
+def test_a_target_of_a_later_entry_that_is_not_there(tmp_path: Path) -> None:
+    file = suite(tmp_path / "suite.toml", ("a", "fanout", "{}"), ("b", "fanout", "{}"))
+    text = Path(file).read_text()
+    Path(file).write_text("gone".join(text.rsplit("floor", 1)))
+    code, _, err = run("run", "suite", file)
+    assert (code, "b: no target 'gone'; there are app, " in err) == (3, True), err
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_anything_has_begun_leaves_no_traceback(tmp_path: Path) -> None:
+    with begin("run", "fanout", *SMALL, "--out", str(tmp_path)) as bench:
+        while not Path(f"/proc/{bench.pid}/maps").read_text().count("select"):  # it imports its modules
+            assert bench.poll() is None
+        os.kill(bench.pid, signal.SIGINT)
+        _, err = bench.communicate(timeout=60)
+    assert (bench.returncode, "Traceback" in err) == (130, False), err
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_measured_leaves_no_process_and_can_be_gone_on_with(tmp_path: Path) -> None:
     with begin(
@@ -193,8 +304,8 @@ def test_ctrl_c_keeps_what_was_measured_leaves_no_process_and_can_be_gone_on_wit
             assert line, "it ended before its first run"
         children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children").read_text().split()
         os.kill(bench.pid, signal.SIGINT)
-        bench.communicate(timeout=60)
-    assert bench.returncode == 130
+        _, err = bench.communicate(timeout=60)
+    assert (bench.returncode, "Traceback" in err) == (130, False), err
     assert not [child for child in children if alive(int(child))]
     (path,) = tmp_path.glob("*.json")
     found = result.read(path)

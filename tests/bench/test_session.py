@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,6 +136,78 @@ def test_what_was_measured_before_an_end_is_kept_and_gone_on_with(
     whole = Session(scenario(measure), Plan(), CELLS, options(tmp_path, resume=True)).perform()
     assert (whole.verdict, whole.stopped_by, len(whole.runs)) == ("ok", None, 4)
     assert len(seen) == len(set(seen)) == 4, "a run was made twice"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyboardInterrupt(), "interrupted: no run had ended yet"),
+        (OSError(24, "Too many open files"), "cannot measure: this machine: Too many open files"),
+    ],
+)
+def test_an_end_before_the_first_run_is_said_and_leaves_no_file(
+    tmp_path: Path, error: BaseException, words: str
+) -> None:
+    def measure(plan: Plan, setup: Setup) -> list[Run]:
+        raise error
+
+    said: list[str] = []
+    found = Session(scenario(measure), Plan(), CELLS, options(tmp_path), tell=said.append).perform()
+    assert (found.verdict, said[-1]) == ("incomplete", words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_is_for_the_next_one_again_afterwards(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in session.STOPS]
+    Session(scenario(quiet), Plan(), CELLS, options(tmp_path)).perform()
+    assert [signal.getsignal(number) for number in session.STOPS] == before
+
+
+def test_what_no_disk_takes_is_incomplete_and_still_there_to_be_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(found: result.Result, out: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(result, "write", full)
+    said: list[str] = []
+    found = Session(scenario(quiet), Plan(), CELLS, options(tmp_path), tell=said.append).perform()
+    assert (found.verdict, exit_code(found), len(found.runs)) == ("incomplete", 3, 1)
+    assert "nothing is kept; make room" in said[-1]
+
+
+def test_each_run_is_heard_of_once_it_is_kept(tmp_path: Path) -> None:
+    heard: list[tuple[str, int]] = []
+
+    def hear(run: Run) -> None:
+        heard.append((run.row, len(result.read(tmp_path / "one.json").runs)))
+
+    Session(scenario(quiet), Plan(), CELLS[:1], options(tmp_path), on_run=hear).perform()
+    assert heard == [("app sse", 1), ("app sse", 2)]
+
+
+def test_the_plan_is_what_the_scenario_makes_of_it_for_these_targets(tmp_path: Path) -> None:
+    made = scenario(quiet)._replace(prepare=lambda plan, targets: (replace(plan, clients=7), "seven it is"))
+    said: list[str] = []
+    found = Session(made, Plan(), CELLS, options(tmp_path), tell=said.append).perform()
+    assert found.plan["clients"] == 7 and said[0] == "seven it is"
+
+
+def test_a_target_that_cannot_run_is_found_before_the_others_are_measured(tmp_path: Path) -> None:
+    absent = replace(target.floor(), name="absent", command=("no-such-program",))
+    with pytest.raises(Environment, match="absent: there is no program"):
+        Session(scenario(quiet), Plan(), [*CELLS, Cell(absent, "sse")], options(tmp_path))
+
+
+def test_two_that_begin_in_the_same_second_have_a_file_each(tmp_path: Path) -> None:
+    (tmp_path / "a.json").touch()
+    (tmp_path / "a-2.json").touch()
+    assert (session.unused("a", tmp_path), session.unused("b", tmp_path)) == ("a-3", "b")
+
+
+def test_a_command_line_that_is_no_text_is_still_a_result(tmp_path: Path) -> None:
+    words = session.spelt(["--out", os.fsdecode(b"r\xff")])
+    assert words == ["--out", "r\\xff"]
 
 
 def test_only_the_same_can_be_gone_on_with(tmp_path: Path) -> None:

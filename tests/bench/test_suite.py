@@ -29,6 +29,7 @@ def test_no_pair_is_begun_that_would_end_too_late() -> None:
     budget.took(5)  # the longest counts
     assert not budget.allows(15.1)
     assert Budget(None).allows(1e9)
+    assert Budget(0.001).allows(5), "the first pair is always begun"
 
 
 def test_what_is_done_is_not_done_again() -> None:
