@@ -9,12 +9,15 @@ import select
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from fcntl import ioctl
 from pathlib import Path
+from termios import FIONREAD
 
 import httpx
 import pytest
@@ -197,6 +200,20 @@ def test_a_signal_between_lines_says_what_was_published(shell: Shell, number: si
         status, err = ends(process, number)
     assert status == 128 + number
     assert err == f"Aborted: 2 updates were published, up to {position}, and none from line 3 on.\n"
+
+
+def test_ctrl_c_does_not_wait_for_the_end_of_the_input(shell: Shell) -> None:
+    with shell.start("publish", "events", "-") as process:
+        assert process.stdin is not None
+        process.stdin.write("1")
+        process.stdin.flush()
+        deadline = time.monotonic() + PATIENCE
+        while struct.unpack("i", ioctl(process.stdin, FIONREAD, bytes(4))) != (
+            0,
+        ):  # it has not read that yet
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert ends(process, signal.SIGINT) == (130, "\nAborted!\n")
 
 
 def test_many_short_lines_are_published_up_to_a_bad_one(shell: Shell) -> None:

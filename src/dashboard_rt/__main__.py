@@ -23,6 +23,7 @@ from .client.terminal import echo, open_standard_streams, printable
 from .errors import DashboardError, UnknownStream
 from .logconfig import configure, configure_early
 from .settings import Settings
+from .types import Receipt
 
 CLIENT_COMMANDS = {
     "listen": "dashboard_rt.client.listen:listen",
@@ -30,7 +31,16 @@ CLIENT_COMMANDS = {
 }
 SERVING_COMMANDS = ("serve", "worker")
 # What writing to a file or a pipe fails with. Any other OSError that gets here is a fault of ours: a traceback.
-OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+READER_HAS_GONE = (errno.EPIPE, errno.ECONNRESET)
+OUTPUT_ERRORS = (
+    *READER_HAS_GONE,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EBADF,
+    errno.EAGAIN,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -184,8 +194,14 @@ def publish(stream: str, json: str, key: str | None, lines: bool) -> None:
     if lines and (json != "-" or key is not None):
         raise click.UsageError("--lines needs - in the place of the JSON, and goes without --key.")
     _check_key(key)
-    status = uvloop.run(_publish_lines(stream) if lines else _publish(stream, json, key))
-    sys.exit(status)
+    if lines:
+        sys.exit(uvloop.run(_publish_lines(stream)))
+    # Read before the loop runs: within it Ctrl-C waits for the end of the input.
+    receipt = uvloop.run(_publish(_settings(), stream, _update(json), key))
+    try:
+        echo(str(receipt.position))
+    except OSError as error:
+        raise OutputFailed(error, f"The update is on disk at {receipt.position}.") from error
 
 
 def _check_key(key: str | None) -> None:
@@ -195,20 +211,20 @@ def _check_key(key: str | None) -> None:
         raise click.UsageError(f"--key must be 1 to {MAX_KEY_BYTES} printable ASCII characters.")
 
 
-async def _publish(stream: str, json: str, key: str | None) -> int:
-    from .app import publishing  # noqa: PLC0415
+def _update(json: str) -> str:
     from .lines import MAX_READ_BYTES, read_update  # noqa: PLC0415
 
+    if json == "-":
+        return read_update(sys.stdin.buffer.read(MAX_READ_BYTES))
     # What the shell handed over in another encoding than that of the terminal is in it as lone surrogates.
-    raw = sys.stdin.buffer.read(MAX_READ_BYTES) if json == "-" else json.encode("utf-8", "surrogateescape")
-    text = read_update(raw)
-    async with publishing(_settings()) as parts:
-        receipt = await parts.publisher.publish(stream, [text], key)
-    try:
-        echo(str(receipt.position))
-    except OSError as error:
-        raise OutputFailed(error, f"The update is on disk at {receipt.position}.") from error
-    return 0
+    return read_update(json.encode("utf-8", "surrogateescape"))
+
+
+async def _publish(settings: Settings, stream: str, text: str, key: str | None) -> Receipt:
+    from .app import publishing  # noqa: PLC0415
+
+    async with publishing(settings) as parts:
+        return await parts.publisher.publish(stream, [text], key)
 
 
 async def _publish_lines(stream: str) -> int:
@@ -288,7 +304,7 @@ def _give_up_output(failure: OutputFailed) -> int:
     if error.errno not in OUTPUT_ERRORS or error.filename is not None:
         raise error
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter writes out the rest when it ends
-    if error.errno == errno.EPIPE:
+    if error.errno in READER_HAS_GONE:
         return 128 + signal.SIGPIPE
     with suppress(OSError):  # stderr may be lost as well
         echo(f"Error: The output cannot be written ({error.strerror}). {failure.done}".rstrip(), err=True)

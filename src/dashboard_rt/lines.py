@@ -119,10 +119,14 @@ class Progress:
     next_line: int = 1
 
     def __str__(self) -> str:
+        return self.sentence(f", and none from line {self.next_line} on")
+
+    def sentence(self, end: str = "") -> str:
+        """Return what is certain: how many updates are on disk, and up to where."""
         if self.position is None:
             return "Nothing was published."
         many = "1 update was" if self.updates == 1 else f"{self.updates} updates were"
-        return f"{many} published, up to {self.position}, and none from line {self.next_line} on."
+        return f"{many} published, up to {self.position}{end}."
 
 
 class LinePublisher:
@@ -165,8 +169,8 @@ class LinePublisher:
             receipt = await self._publish(texts)
         except LogUnavailable as error:
             unsure = f"Lines {lines[0].number} to {lines[-1].number} may be on disk or not: {error.detail}"
-            look = "`dashboard-rt listen --from` shows what came behind a position."
-            raise DashboardError(f"{unsure} Before them: {self.progress} {look}") from None
+            look = "See what follows with `dashboard-rt listen --from`, before you go on."
+            raise DashboardError(f"{unsure} Before them: {self.progress.sentence()} {look}") from None
         self.progress.updates += len(texts)
         self.progress.position = receipt.position
         self.progress.next_line = lines[-1].number + 1

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard_rt.client.terminal import cut, display_width, echo, encodable, printable
+from dashboard_rt.client.terminal import cut, display_width, echo, encodable, printable, terminal_columns
 
 FORBIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
@@ -137,3 +137,20 @@ def test_a_library_that_prints_does_not_fail_either(encoding: str, tmp_path: Pat
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.endswith(b"\\u65e5\n")
+
+
+@pytest.mark.parametrize(("columns", "width"), [("50", 50), ("0", None), ("abc", None), ("-1", None)])
+def test_the_width_of_the_terminal(columns: str, width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    with redirect_stdout(Terminal()):
+        assert (terminal_columns() or 0) > 0
+        assert width is None or terminal_columns() == width
+    with redirect_stdout(io.StringIO()):
+        assert terminal_columns() is None
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True

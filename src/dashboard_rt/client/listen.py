@@ -128,7 +128,7 @@ def _first_error(error: BaseException) -> BaseException:
 
 def stdin_is_terminal() -> bool:
     """Tell whether prompts can be answered (replaced in tests, where click supplies the answers)."""
-    return sys.stdin.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def prompt_options(options: ListenOptions) -> ListenOptions:
