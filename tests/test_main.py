@@ -13,14 +13,21 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from fcntl import ioctl
 from pathlib import Path
 from termios import FIONREAD
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from click.testing import CliRunner
+
+from dashboard_rt.__main__ import cli
+from dashboard_rt.errors import LogUnavailable
+from dashboard_rt.settings import Settings
+from dashboard_rt.types import Receipt
 
 PATIENCE = 20.0
 
@@ -129,9 +136,9 @@ def test_all_commands_are_listed(shell: Shell) -> None:
         ["publish", "events", "1", "--key", "ä"],
     ],
 )
-def test_wrong_usage(shell: Shell, arguments: list[str]) -> None:
-    result = shell.run(*arguments)
-    assert result.returncode == 2 and "Error: " in result.stderr
+def test_wrong_usage(arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2 and "Error: " in result.stderr
 
 
 @pytest.mark.parametrize("command", [["serve"], ["worker"], ["init"], ["publish", "events", "1"]])
@@ -177,8 +184,28 @@ def test_publish(shell: Shell) -> None:
     ],
 )
 def test_publish_refused(shell: Shell, arguments: list[str], sentence: str) -> None:
-    result = shell.run("publish", *arguments)
-    assert result.returncode == 1 and result.stderr.startswith(f"Error: {sentence}")
+    result = CliRunner().invoke(cli, ["publish", *arguments], env=shell.environ)
+    assert result.exit_code == 1 and result.stderr.startswith(f"Error: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [(["--key", "k"], "repeat it with the same --key"), ([], "give it a --key")],
+)
+def test_a_publish_that_is_not_acknowledged_says_how_to_repeat_it(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], advice: str
+) -> None:
+    async def fail(*_: object) -> Receipt:
+        raise LogUnavailable("The log is away.")
+
+    @asynccontextmanager
+    async def publishing(_: Settings) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(publisher=SimpleNamespace(publish=fail))
+
+    monkeypatch.setattr("dashboard_rt.app.publishing", publishing)
+    result = CliRunner().invoke(cli, ["publish", "dashboard_updates", "1", *options])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: The log is away. Whether it is on disk is open: {advice}")
 
 
 def test_lines_are_published_as_they_come(shell: Shell) -> None:
@@ -250,13 +277,11 @@ def run_into(file: int, shell: Shell, arguments: str) -> tuple[int, str]:
     ("arguments", "done"),
     [
         ("--help", ""),
-        ("listen --help", ""),
         ("init", ""),
         ("publish events 1", r" The update is on disk at \w+-1\."),
         ("publish events - --lines", r" 1 update was published, up to \w+-1, and none from line 2 on\."),
         ("serve", ""),
         ("listen http://127.0.0.1:1", ""),
-        ("doctor http://127.0.0.1:1 --seconds 0.5", ""),
     ],
 )
 def test_a_full_disk_under_the_output_is_one_sentence(shell: Shell, arguments: str, done: str) -> None:
@@ -264,6 +289,13 @@ def test_a_full_disk_under_the_output_is_one_sentence(shell: Shell, arguments: s
     assert status == 1
     sentence = r"Error: The output cannot be written \(No space left on device\)\."
     assert re.fullmatch(f"{sentence}{done}\n", err), err
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["publish", "events", "{"], 1), (["nonsense"], 2)])
+def test_a_full_disk_under_stderr_leaves_the_status(shell: Shell, arguments: list[str], status: int) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "dashboard_rt", *arguments]
+        assert subprocess.call(command, env=shell.environ, stderr=full, timeout=PATIENCE) == status
 
 
 @pytest.mark.parametrize("arguments", ["--version", "publish events - --lines", "listen http://127.0.0.1:1"])

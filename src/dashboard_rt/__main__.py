@@ -19,8 +19,8 @@ import click
 import uvloop
 
 from . import __version__
-from .client.terminal import echo, open_standard_streams, printable
-from .errors import DashboardError, UnknownStream
+from .client.terminal import drop_unwritten_output, echo, open_standard_streams, printable
+from .errors import DashboardError, LogUnavailable, UnknownStream
 from .logconfig import configure, configure_early
 from .settings import Settings
 from .types import Receipt
@@ -224,7 +224,11 @@ async def _publish(settings: Settings, stream: str, text: str, key: str | None) 
     from .app import publishing  # noqa: PLC0415
 
     async with publishing(settings) as parts:
-        return await parts.publisher.publish(stream, [text], key)
+        try:
+            return await parts.publisher.publish(stream, [text], key)
+        except LogUnavailable as error:
+            repeat = "repeat it with the same --key" if key else "give it a --key, which makes a repeat safe"
+            raise DashboardError(f"{error.detail} Whether it is on disk is open: {repeat}.") from None
 
 
 async def _publish_lines(stream: str) -> int:
@@ -280,7 +284,10 @@ def _prepare_to_serve() -> None:
 def main() -> None:
     """Run the `dashboard-rt` script."""
     open_standard_streams()
-    sys.exit(run_command_line())
+    try:
+        sys.exit(run_command_line())
+    finally:
+        drop_unwritten_output()
 
 
 def run_command_line() -> int:
@@ -289,10 +296,12 @@ def run_command_line() -> int:
         status = cli.main(prog_name="dashboard-rt", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.ClickException as error:
-        error.show(sys.stderr)  # not where click would: it writes UTF-8 to a terminal that is ASCII
+        with suppress(OSError):  # stderr may be lost: the status is not
+            error.show(sys.stderr)  # not where click would: it writes UTF-8 to a terminal that is ASCII
         return error.exit_code
     except click.Abort:
-        echo("Aborted!", err=True)
+        with suppress(OSError):
+            echo("Aborted!", err=True)
         return 128 + signal.SIGINT
     except OutputFailed as failure:
         return _give_up_output(failure)
@@ -303,10 +312,9 @@ def _give_up_output(failure: OutputFailed) -> int:
     error = failure.error
     if error.errno not in OUTPUT_ERRORS or error.filename is not None:
         raise error
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter writes out the rest when it ends
     if error.errno in READER_HAS_GONE:
         return 128 + signal.SIGPIPE
-    with suppress(OSError):  # stderr may be lost as well
+    with suppress(OSError):
         echo(f"Error: The output cannot be written ({error.strerror}). {failure.done}".rstrip(), err=True)
     return 1
 

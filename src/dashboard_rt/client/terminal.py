@@ -29,8 +29,10 @@ MAX_CHARS_PER_COLUMN = 8  # of a line that is cut: marks take no column, and one
 
 def printable(text: str) -> str:
     r"""Return `text` with all that is no visible character or space as `\uXXXX`, and a line's end as one, too."""
-    if text.isprintable():
-        return text
+    return text if text.isprintable() else re.sub(r"[^ -~]+", lambda match: _printable_run(match[0]), text)
+
+
+def _printable_run(text: str) -> str:
     return "".join(c if c.isprintable() or c in SPACES else _escape(c) for c in text)
 
 
@@ -115,6 +117,15 @@ def open_standard_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  open as long as the process
     for stream in (sys.stdout, sys.stderr):
         _escape_what_is_lacking(stream)
+
+
+def drop_unwritten_output() -> None:
+    """Give up what cannot be written: the interpreter would try it again at its end, and change the exit status."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _escape_what_is_lacking(stream: TextIO) -> None:
