@@ -38,6 +38,8 @@ def line(scenario: Compares, run: Run) -> str:
 
 def summary(scenario: Compares, result: Result) -> list[str]:
     """Everything that a result says: the rows, the comparisons, the doubts, the verdict."""
+    if not result.runs:
+        return [ending(result)]
     return [
         *overview(scenario, result),
         "",

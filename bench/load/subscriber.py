@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from bench.load.ledger import Ledger
+from bench.load.receiver import Line
 from bench.load.tally import Tally
 
-if TYPE_CHECKING:
-    from bench.load.connection import Connection
+
+class Link(Protocol):
+    """What is asked of a client's present connection, which knows its client in turn."""
+
+    is_ready: bool
+    tally: Tally
+    transport: Line | None
+
+    def close(self) -> None:
+        """End it."""
 
 
 class Subscriber:
@@ -23,7 +32,7 @@ class Subscriber:
         self.tally = tally
         self.ledger = Ledger(first)
         self.position = ""
-        self.connection: Connection | None = None
+        self.connection: Link | None = None
         self.aside = False
         self.promised: bool | None = None
 

@@ -74,6 +74,11 @@ def test_points_of_a_sweep_are_rows() -> None:
     assert [row.split()[2] for row in text.overview(FANOUT, made.result(*runs))[1:]] == ["5/s", "10/s"]
 
 
+def test_where_nothing_was_measured_there_is_no_table() -> None:
+    left = made.result(verdict="incomplete", stopped_by="no room")
+    assert text.summary(FANOUT, left) == ["INCOMPLETE: no room (seed 42, 0 runs)"]
+
+
 def test_endings() -> None:
     assert "the demand p99<1ms is not met" in text.ending(made.result(verdict="slo", plan={"slo": "p99<1ms"}))
     assert "INCOMPLETE: interrupted" in text.ending(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from bench.crosscheck import agreement, compare
 from bench.crosscheck.agreement import Sample
@@ -55,6 +56,27 @@ def test_the_whole_comparison_on_the_floor(tmp_path: Path) -> None:
     assert {run["instrument"] for run in found["runs"]} == {*agreement.INSTRUMENTS, *agreement.AWAKE}
     assert all(run["figures"]["us_per_delivery"] > 0 for run in found["runs"])
     assert len(found["agreement"]) in ((0,) if done.returncode == 2 else (2, 4))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ("--clients 0", 2, "'--clients': 0 is not in the range: say 1 or more"),
+        ("--rate nan", 2, "'--rate': nan is not in the range: say 0.01 to 10,000"),
+        ("--seconds 0", 2, "'--seconds': 0 is not in the range: say 0.1 to 86,400"),
+        ("--seconds 0.1 --rate 1", 2, "publish for 1 s at least"),
+        ("--size 10", 2, "say 330 to 65,536"),
+        ("--pairs 0", 2, "1<=x<=1000"),
+        ("--seed -1", 2, "0<=x<="),
+        ("--out /dev/null", 3, "results cannot be written to /dev/null"),
+    ],
+)
+def test_nothing_is_begun_that_has_no_sense(
+    words: str, code: int, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "build", lambda: pytest.fail("a measurement has begun"))
+    done = CliRunner().invoke(compare.main, words.split())
+    assert (done.exit_code, sentence in done.stderr) == (code, True), done.stderr
 
 
 def test_an_unknown_target_is_refused_with_the_names_that_exist() -> None:

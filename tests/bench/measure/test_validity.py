@@ -92,6 +92,13 @@ def test_a_neighbour_tells_nothing_about_a_rate_but_our_own_limit_does() -> None
     assert not validity.telling([Flag("void", "neighbour", "")])
 
 
+def test_a_series_that_ends_early_is_told() -> None:
+    samples = {"columns": ["t_s"], "rows": [[0.5], [420.0]]}
+    assert validity.whole(samples, 424.0) == []
+    assert [flag.code for flag in validity.whole(samples, 600.0)] == ["samples"]
+    assert validity.whole({"columns": ["t_s"], "rows": []}, 600.0)
+
+
 def test_halves_that_differ_are_told_where_ticks_can_tell() -> None:
     def samples(cost_ms: float) -> dict[str, object]:
         rows = [(None, cost_ms * (3 if half else 1), 0.0) for half in (0, 1) for _ in range(8)]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.errors import Environment
 from bench.statistics import histogram
 from bench.statistics.histogram import Histogram
 
@@ -31,6 +32,12 @@ def test_merging_loses_nothing() -> None:
 def test_a_blob_comes_back_whole() -> None:
     first = histogram.of([1_000_000, 2_000_000, 3_000_000])
     assert Histogram.decode(first.encode()).summary() == first.summary()
+
+
+@pytest.mark.parametrize("blob", ["", "x", "HISTFAAA", "\u20ac", "AAAA" * 20])
+def test_a_damaged_blob_is_refused(blob: str) -> None:
+    with pytest.raises(Environment, match="a histogram in it cannot be read"):
+        Histogram.decode(blob)
 
 
 def test_negative_durations_are_counted_apart_and_survive_a_merge() -> None:
