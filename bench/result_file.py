@@ -30,7 +30,6 @@ class ResultFile:
         self._out = out
         self._tell = tell
         self.path: Path | None = None
-        check_folder(out)
 
     def write(self, made: Result) -> None:
         """Write it; into a temporary folder when its own takes it no more. Raises Environment when that fails too."""

@@ -32,7 +32,7 @@ from bench.measure import environment, noise, slo, validity
 from bench.measure.cores import choose
 from bench.measure.validity import Flag
 from bench.result import Result, Run
-from bench.result_file import ResultFile
+from bench.result_file import ResultFile, check_folder
 from bench.scenarios import Scenario
 from bench.scenarios import plan as plans
 from bench.stage import Setup
@@ -94,10 +94,11 @@ class Session:
         environment.check(scenario.connections(plan))
         targets = list({cell.target.name: cell.target for cell in cells}.values())
         self.plan, self._words = scenario.prepare(plan, targets)
-        preflight.check(targets)
-        self.kept = ResultFile(options.out, tell)
         self._cores, self._code = choose(), environment.code()
-        self.result = self._begun()
+        self.result, self.kept = self._begun(), ResultFile(options.out, tell)
+        if self.result.finished_at is None:
+            preflight.check(targets)
+            check_folder(options.out)
 
     def perform(self) -> Result:
         """Measure. Ctrl-C, SIGTERM and errors end it early; the verdict and `stopped_by` say so."""

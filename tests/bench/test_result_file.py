@@ -11,7 +11,7 @@ import pytest
 from bench import result
 from bench.errors import Environment
 from bench.result import Result
-from bench.result_file import ResultFile
+from bench.result_file import ResultFile, check_folder
 from tests.bench import results as made
 
 DOCUMENT = made.result(made.run("app", "sse", 0, us_per_delivery=7.0))
@@ -37,7 +37,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def test_a_folder_is_made_and_nothing_is_left_in_it(tmp_path: Path) -> None:
-    ResultFile(tmp_path / "deep" / "er")
+    check_folder(tmp_path / "deep" / "er")
     assert list((tmp_path / "deep" / "er").iterdir()) == []
 
 
@@ -48,7 +48,7 @@ def test_what_is_no_folder_is_found_before_anything_is_measured(tmp_path: Path) 
         with pytest.raises(
             Environment, match=rf"results cannot be written to {out} \(.+\): name another folder"
         ):
-            ResultFile(out)
+            check_folder(out)
 
 
 def test_a_folder_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(tempfile, "TemporaryFile", denied)
     with pytest.raises(Environment, match=r"\(Permission denied\): name another folder with --out"):
-        ResultFile(tmp_path)
+        check_folder(tmp_path)
 
 
 def test_a_disk_that_is_full_late_costs_nothing(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench import result, session
+from bench import preflight, result, session
 from bench.errors import Environment
 from bench.measure import environment
 from bench.measure.cores import Cores
@@ -197,6 +197,13 @@ def test_a_target_that_cannot_run_is_found_before_the_others_are_measured(tmp_pa
     absent = replace(target.floor(), name="absent", command=("no-such-program",))
     with pytest.raises(Environment, match="absent: there is no program"):
         Session(scenario(quiet), Plan(), [*CELLS, Cell(absent, "sse")], options(tmp_path))
+
+
+def test_what_is_finished_needs_nothing_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Session(scenario(quiet), Plan(), CELLS, options(tmp_path)).perform()
+    monkeypatch.setattr(preflight, "check", lambda targets: pytest.fail("nothing is to be started"))
+    monkeypatch.setattr(session, "check_folder", lambda out: pytest.fail("nothing is to be written"))
+    assert Session(scenario(quiet), Plan(), CELLS, options(tmp_path, resume=True)).perform() == before
 
 
 def test_two_that_begin_in_the_same_second_have_a_file_each(tmp_path: Path) -> None:
