@@ -31,8 +31,8 @@ PLACE = {name: place for place, names in enumerate(LAW) for name in names}
 
 # Which of our modules may import what comes from elsewhere.
 DOORS = {
-    "databases": r"eventlog/sqlite\.py",
-    "aiosqlite": r"eventlog/sqlite\.py",
+    "databases": r"eventlog/sqlite_connection\.py",
+    "aiosqlite": r"eventlog/sqlite_connection\.py",
     "broadcaster": r"broker/.*",
     "uvicorn": r"server/.*",
     "httptools": r"server/.*",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from dashboard_rt.eventlog import log as log_module
 from dashboard_rt.eventlog import sqlite as sqlite_module
 from dashboard_rt.eventlog.database import Query, Transaction
 from dashboard_rt.eventlog.log import EventLog
-from dashboard_rt.types import Append, Bounds, Kind, Position, Receipt, Update
+from dashboard_rt.types import Append, Bounds, Kind, LogState, Position, Receipt, Update
 from tests.logkit import STREAMS, Opened, everything, fill, ids, opened, texts
 
 pytestmark = pytest.mark.anyio
@@ -82,6 +83,51 @@ async def test_without_an_epoch_there_is_no_state(made: Opened) -> None:
     with pytest.raises(LogUnavailable, match="dashboard-rt init"):
         await made.log.state()
     assert await made.log.new_epoch("gone") == (await made.log.state()).epoch
+
+
+async def test_a_log_that_was_replaced_by_its_backup_begins_another_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "SETTLE_SECONDS", 0.01)
+    async with opened(tmp_path) as (_, log):
+        await fill(log, "a", 3)
+    shutil.copyfile(tmp_path / "test.db", tmp_path / "backup.db")
+    async with opened(tmp_path) as (_, log), opened(tmp_path) as (_, other):
+        await fill(log, "a", 2)
+        before = (await log.state()).epoch
+        (tmp_path / "backup.db").rename(tmp_path / "test.db")
+        with pytest.raises(LogUnavailable, match="deleted or replaced"):
+            await fill(log, "a", 1)
+        assert other.may_have_changed()
+        after = await until_available(log)
+        assert after.epoch != before
+        assert after.streams["a"] == Bounds(Kind.LOG, 1, 3)
+        assert await until_available(other) == after, "one epoch for all processes"
+        (receipt,), _ = await other.append([Append("a", texts(4))])
+        assert receipt.position == Position(after.epoch, 4)
+    async with opened(tmp_path) as (_, log):
+        assert (await log.state()).streams["a"].last_id == 4
+
+
+async def test_a_log_that_was_deleted_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_module, "SETTLE_SECONDS", 0.01)
+    async with opened(tmp_path) as (_, log):
+        await fill(log, "a", 3)
+        before = (await log.state()).epoch
+        (tmp_path / "test.db").unlink()
+        assert log.may_have_changed()
+        after = await until_available(log)
+        assert after.epoch != before
+        assert after.streams["a"] == Bounds(Kind.LOG, 1, 0)
+
+
+async def until_available(log: EventLog) -> LogState:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await log.state()
+            except LogUnavailable:
+                await asyncio.sleep(0.005)
 
 
 # ---- append and after

@@ -1,26 +1,33 @@
-"""eventlog/sqlite: opening, transactions, turns, cancelled callers, commits of others, and the functions below."""
+"""eventlog/sqlite: opening, transactions, turns, cancelled callers, commits of others, files that are replaced."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from dashboard_rt.errors import BadSetting, LogUnavailable
 from dashboard_rt.eventlog import sqlite
-from dashboard_rt.eventlog.database import Database, Insert, Query, Rows, Statement, Transaction
-from dashboard_rt.eventlog.sqlite import SqliteDatabase, run_transaction
+from dashboard_rt.eventlog.database import Database, Query, Transaction
+from dashboard_rt.eventlog.sqlite import SqliteDatabase
 from tests.logkit import url
 
 pytestmark = pytest.mark.anyio
 
 CLAIM = "INSERT INTO job_claims (job, slot) VALUES (:job, :slot)"
+
+
+def files(directory: Path) -> list[str]:
+    """The names of the files in a directory."""
+    return sorted(file.name for file in directory.iterdir())
 
 
 @pytest.fixture
@@ -67,8 +74,10 @@ async def slots(db: Database) -> list[int]:
         "sqlite://",
         "sqlite:///",
         "sqlite:///:memory:",
+        "sqlite:///%3Amemory%3A",
         "sqlite:///x.db?timeout=30",
         "sqlite:///x#y",
+        "sqlite:///x%00.db",
     ],
 )
 def test_only_plain_sqlite_files(bad: str) -> None:
@@ -89,6 +98,48 @@ async def test_a_file_that_is_no_database_is_refused_and_leaves_no_thread(tmp_pa
     assert not [thread for thread in threading.enumerate() if "connection" in thread.name]
 
 
+@pytest.mark.parametrize("path", ["", "missing/"])
+async def test_a_directory_is_a_bad_setting(tmp_path: Path, path: str) -> None:
+    with pytest.raises(BadSetting, match=r"^DATABASE_URL: .* is a directory"):
+        await SqliteDatabase(f"sqlite:///{tmp_path}/{path}").connect()
+
+
+@pytest.mark.parametrize("path", ["link.db", "folder/test.db", "data/test.db", "link%2Edb", "odd ?#%&.db"])
+async def test_commits_of_others_are_noticed_by_whatever_name_the_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link.db").symlink_to("data/test.db")
+    (tmp_path / "odd ?#%&.db").symlink_to("data/test.db")
+    (tmp_path / "folder").symlink_to("data")
+    quoted = path if "link" in path else path.translate({ord(char): f"%{ord(char):02x}" for char in "?#%"})
+    named, plain = SqliteDatabase(f"sqlite:///{quoted}"), SqliteDatabase(url(tmp_path / "data"))
+    monkeypatch.chdir("/")
+    for db in (named, plain):
+        await db.connect()
+    await named.changed()
+    assert not named.may_have_changed()
+    await plain.transact(claiming(1))
+    assert named.may_have_changed() and await named.changed()
+    assert await slots(named) == [1]
+    for db in (named, plain):
+        await db.disconnect()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.db", "a%3Fb%23c%25d.db", "ü.db", "file:x.db", "%3Amemory%3A", "x%0Ay.db"]
+)
+async def test_odd_names_are_names_of_files(tmp_path: Path, name: str) -> None:
+    for _ in range(2):
+        db = SqliteDatabase(f"sqlite:///{tmp_path}/{name}")
+        await db.connect()
+        await db.transact(claiming(len(await slots(db))))
+        assert files(tmp_path) == [unquote(name) + end for end in ("", "-shm", "-wal")]
+        await db.disconnect()
+    assert files(tmp_path) == [unquote(name)]
+
+
 async def test_a_file_that_is_locked_for_too_long_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +154,7 @@ async def test_a_file_that_is_locked_for_too_long_is_unavailable(
 
 async def test_many_processes_start_at_once_on_a_new_file(tmp_path: Path) -> None:
     program = (
-        "import asyncio, sys; from dashboard_rt.eventlog.sqlite import SqliteDatabase, run_transaction\n"
+        "import asyncio, sys; from dashboard_rt.eventlog.sqlite import SqliteDatabase\n"
         "async def main():\n"
         "    db = SqliteDatabase(sys.argv[1]); await db.connect(); await db.disconnect()\n"
         "asyncio.run(main())"
@@ -197,6 +248,62 @@ async def test_a_write_lock_held_elsewhere_is_unavailable_and_nothing_is_left_be
     await database.disconnect()
 
 
+# ---- a disk that hangs
+
+
+async def test_a_look_for_commits_of_others_does_not_wait_for_a_transaction(
+    db: Database, other: Database
+) -> None:
+    await db.changed()
+    release = threading.Event()
+    hanging = asyncio.ensure_future(db.transact(holding(1, release)))
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(1):
+        assert not await db.changed()
+        assert await slots(db) == []
+    release.set()
+    await hanging
+    await other.transact(claiming(2))
+    assert await db.changed()
+
+
+HANGING = """
+import asyncio, sys, threading
+from dashboard_rt.eventlog import sqlite, sqlite_connection
+from dashboard_rt.eventlog.database import Query
+sqlite.CLOSE_SECONDS = sqlite_connection.CLOSE_SECONDS = 0.1
+sqlite_connection.EXIT_SECONDS = float(sys.argv[3])
+def hang():
+    yield Query("SELECT 1")
+    threading.Event().wait(float(sys.argv[2]))
+async def main():
+    db = sqlite.SqliteDatabase(sys.argv[1])
+    await db.connect()
+    task = asyncio.ensure_future(db.transact(hang()))
+    await asyncio.sleep(0.05)
+    await db.disconnect()
+    print("disconnected", flush=True)
+    task.cancel()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("seconds", "patience", "status"), [("3600", "0.1", 1), ("1.5", "60", 0)])
+async def test_a_process_ends_although_its_disk_hangs(
+    tmp_path: Path, seconds: str, patience: str, status: int
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HANGING, url(tmp_path), seconds, patience),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20):
+        output, errors = await process.communicate()
+    assert output == b"disconnected\n"
+    assert errors.startswith(b"The disk does not answer")
+    assert process.returncode == status
+
+
 # ---- cancelled callers
 
 
@@ -217,6 +324,15 @@ async def test_a_cancelled_reader_leaves_no_snapshot_behind(db: Database) -> Non
     await asyncio.wait([task])
     await db.transact(claiming(1))
     assert await slots(db) == [1]
+
+
+async def test_a_page_leaves_no_snapshot_behind(db: Database) -> None:
+    for slot in range(3):
+        await db.transact(claiming(slot))
+    query = "SELECT slot, job FROM job_claims WHERE slot < :most ORDER BY slot"
+    assert await db.page(query, {"most": 9}, 1) == [(0, "j")]
+    await db.transact(claiming(3))
+    assert await slots(db) == [0, 1, 2, 3]
 
 
 # ---- changed
@@ -248,169 +364,317 @@ async def test_nobody_wrote_since_connect(db: Database) -> None:
     assert not await db.changed()
 
 
-# ---- in the thread of a connection
+# ---- files that are replaced
 
 
-def connect(path: Path, pragmas: tuple[str, ...], timeout: float = 0.05) -> sqlite3.Connection:
-    factory = partial(sqlite.open_connection, pragmas)
-    opened: sqlite3.Connection = sqlite3.connect(  # type: ignore[call-overload]
-        path, timeout=timeout, isolation_level=None, factory=factory
-    )
-    return opened
+def backup(directory: Path) -> Path:
+    """A copy of the database as it is now, in one file of its own."""
+    copy = directory / "backup.db"
+    with sqlite3.connect(directory / "test.db") as source:
+        source.execute("VACUUM INTO ?", (str(copy),))
+    source.close()
+    return copy
+
+
+def database(directory: Path, suffix: str = "") -> Path:
+    return directory / f"test.db{suffix}"
+
+
+def delete(directory: Path) -> None:
+    database(directory).unlink()
+
+
+def delete_all(directory: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        database(directory, suffix).unlink()
+
+
+def delete_wal(directory: Path) -> None:
+    database(directory, "-wal").unlink()
+
+
+def delete_shm(directory: Path) -> None:
+    database(directory, "-shm").unlink()
+
+
+def replace_wal(directory: Path) -> None:
+    database(directory, "-wal").unlink()
+    database(directory, "-wal").touch()
+
+
+def rename_backup_over(directory: Path) -> None:
+    (directory / "backup.db").rename(database(directory))
+
+
+def rename_empty_over(directory: Path) -> None:
+    (directory / "empty").touch()
+    (directory / "empty").rename(database(directory))
+
+
+def cut_to_nothing(directory: Path) -> None:
+    os.truncate(database(directory), 0)
+
+
+def move_away(directory: Path) -> None:
+    database(directory).rename(database(directory, ".old"))
+
+
+def rename_directory(directory: Path) -> None:
+    directory.rename(directory.with_name("elsewhere"))
+    directory.mkdir()
+
+
+# What happens to the file, and the slots that are in it once it has been opened anew. Slot 1 is in the backup, slot 2
+# was committed since; slot 3 is tried while the file is replaced, slot 4 afterwards.
+REPLACEMENTS = [
+    (delete, [4]),
+    (delete_all, [4]),
+    (move_away, [4]),
+    (delete_wal, [1, 2, 3, 4]),
+    (replace_wal, [1, 2, 3, 4]),
+    (delete_shm, [1, 2, 3, 4]),
+    (rename_backup_over, [1, 4]),
+    (rename_empty_over, [4]),
+    (cut_to_nothing, [4]),
+    (rename_directory, [4]),
+]
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    writer = connect(tmp_path / "test.db", sqlite.WRITER_PRAGMAS)
-    writer.execute("CREATE TABLE t (a, b)")
-    yield writer
-    writer.close()
+async def replaceable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteDatabase]:
+    """A database in a directory of its own, with slot 1 in its backup and slot 2 in its WAL."""
+    monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 0.02)
+    (tmp_path / "data").mkdir()
+    made = SqliteDatabase(url(tmp_path / "data"))
+    await made.connect()
+    await made.transact(claiming(1))
+    backup(tmp_path / "data")
+    await made.transact(claiming(2))
+    yield made
+    await made.disconnect()
 
 
-def count(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+async def opened_anew(db: Database) -> list[int]:
+    """The slots, once the database can be read again."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await slots(db)
+            except LogUnavailable:
+                await asyncio.sleep(0.005)
 
 
-def inserting(rows: int) -> Transaction[str]:
-    yield Insert("t", ("a", "b"), [(n, str(n)) for n in range(rows)])
-    return "done"
-
-
-def test_the_writer_waits_for_the_disk(connection: sqlite3.Connection) -> None:
-    full, wal, off = 2, "wal", 0
-    pragmas = ("synchronous", "journal_mode", "secure_delete")
-    assert [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas] == [full, wal, off]
-
-
-def test_the_reader_cannot_write(connection: sqlite3.Connection, tmp_path: Path) -> None:
-    reader = connect(tmp_path / "test.db", sqlite.READER_PRAGMAS)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.execute("INSERT INTO t VALUES (1, 2)")
-    reader.close()
-
-
-def test_a_connection_whose_pragma_fails_is_closed(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError):
-        connect(tmp_path / "test.db", ("nonsense nonsense",))
-
-
-@pytest.mark.parametrize("rows", [0, 1, 2, 3, 255, 256, 257, 1000])
-def test_many_rows_go_in_whole_and_in_order(connection: sqlite3.Connection, rows: int) -> None:
-    assert sqlite.transact(connection, inserting(rows)) == "done"
-    assert connection.execute("SELECT a, b FROM t ORDER BY rowid").fetchall() == [
-        (n, str(n)) for n in range(rows)
-    ]
-
-
-def test_inserts_need_few_texts_of_sql(connection: sqlite3.Connection) -> None:
-    seen: set[str] = set()
-    connection.set_trace_callback(lambda sql: seen.add(sql) if sql.startswith("INSERT") else None)
-    for rows in range(1, 600):
-        for some in sqlite._powers_of_two([(0, 0)] * rows):
-            seen.add(sqlite._insert_sql("t", ("a", "b"), len(some)))
-    assert len(seen) == 9
-
-
-def test_an_error_undoes_the_transaction(connection: sqlite3.Connection) -> None:
-    def failing() -> Transaction[None]:
-        yield Insert("t", ("a", "b"), [(1, 2)])
-        yield Query("SELECT nonsense")
-
-    with pytest.raises(sqlite3.OperationalError):
-        sqlite.transact(connection, failing())
-    assert count(connection) == 0
-    assert not connection.in_transaction
-
-
-def test_begin_ends_what_a_failing_disk_left_open(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN")
-    connection.execute("INSERT INTO t VALUES (1, 2)")
-    sqlite.transact(connection, inserting(1))
-    assert count(connection) == 1
-
-
-def test_a_locked_file_is_busy_and_other_errors_are_not(
-    connection: sqlite3.Connection, tmp_path: Path
+@pytest.mark.parametrize(("replace", "left"), REPLACEMENTS)
+async def test_nothing_is_acknowledged_that_the_file_of_that_name_does_not_hold(
+    replaceable: SqliteDatabase, tmp_path: Path, replace: Callable[[Path], None], left: list[int]
 ) -> None:
-    other = connect(tmp_path / "test.db", sqlite.WRITER_PRAGMAS)
-    sqlite.begin(other)
-    with pytest.raises(sqlite3.OperationalError) as locked:
-        sqlite.transact(connection, inserting(1))
-    assert sqlite.is_busy(locked.value)
-    assert not sqlite.is_busy(sqlite3.OperationalError("no such table"))
-    other.close()
+    begun: list[str] = []
+
+    def begin(name: str) -> Transaction[None]:
+        begun.append(name)
+        yield Query("SELECT 1")
+
+    replaceable.on_replaced(begin)
+    replace(tmp_path / "data")
+    with pytest.raises(LogUnavailable, match="deleted or replaced"):
+        await replaceable.transact(claiming(3))
+    assert await opened_anew(replaceable) == left[:-1]
+    await replaceable.transact(claiming(4))
+    assert len(begun) == 1
+    await replaceable.disconnect()
+    await replaceable.connect()
+    assert await slots(replaceable) == left
 
 
-@pytest.mark.parametrize(("most_chars", "rows"), [(1, 1), (10, 1), (11, 2), (29, 3), (1000, 100)])
-def test_a_page_reads_nothing_behind_its_last_row(
-    connection: sqlite3.Connection, most_chars: int, rows: int
+@pytest.mark.parametrize(("replace", "left"), REPLACEMENTS)
+async def test_a_file_that_was_replaced_is_noticed_without_a_transaction(
+    replaceable: SqliteDatabase, tmp_path: Path, replace: Callable[[Path], None], left: list[int]
 ) -> None:
-    sqlite.transact(connection, inserting(100))
-    read: list[int] = []
-
-    def text_of(number: int) -> str:
-        read.append(number)
-        return "x" * 10
-
-    connection.create_function("text_of", 1, text_of)
-    found = sqlite.rows_that_fit(
-        connection, "SELECT a, text_of(a) FROM t WHERE a < :most ORDER BY rowid", {"most": 100}, most_chars
-    )
-    assert [row[0] for row in found] == [*range(rows)]
-    assert len(read) <= rows + 1
-    assert not connection.in_transaction
+    await replaceable.changed()
+    assert not replaceable.may_have_changed()
+    replace(tmp_path / "data")
+    assert replaceable.may_have_changed()
+    assert await replaceable.changed()
+    with pytest.raises(LogUnavailable, match="deleted or replaced"):
+        await replaceable.rows("SELECT 1")
+    assert await opened_anew(replaceable) == [slot for slot in left if slot < 3]
+    assert not await replaceable.changed() or not await replaceable.changed()
 
 
-async def test_a_page_leaves_no_snapshot_behind(db: Database) -> None:
-    for slot in range(3):
-        await db.transact(claiming(slot))
-    query = "SELECT slot, job FROM job_claims WHERE slot < :most ORDER BY slot"
-    assert await db.page(query, {"most": 9}, 1) == [(0, "j")]
-    await db.transact(claiming(3))
-    assert await slots(db) == [0, 1, 2, 3]
+async def test_a_transaction_during_which_the_file_is_replaced_is_not_acknowledged(
+    replaceable: SqliteDatabase, tmp_path: Path
+) -> None:
+    release = threading.Event()
+    transaction = asyncio.ensure_future(replaceable.transact(holding(3, release)))
+    await asyncio.sleep(0.01)
+    rename_backup_over(tmp_path / "data")
+    assert replaceable.may_have_changed()
+    reading = asyncio.ensure_future(opened_anew(replaceable))
+    await asyncio.sleep(0.05)
+    release.set()
+    with pytest.raises(LogUnavailable, match="deleted or replaced"):
+        await transaction
+    assert await reading == [1]
 
 
-def test_rows_by_name(connection: sqlite3.Connection) -> None:
-    sqlite.transact(connection, inserting(2))
-    assert sqlite.named_rows(connection, "SELECT a, b AS c FROM t WHERE a = :a", {"a": 1}) == [
-        {"a": 1, "c": "1"}
-    ]
-    assert sqlite.named_rows(connection, "DELETE FROM t") == []
+async def test_a_file_that_was_moved_away_holds_all_that_was_committed(
+    replaceable: SqliteDatabase, tmp_path: Path
+) -> None:
+    move_away(tmp_path / "data")
+    assert replaceable.may_have_changed()
+    assert await opened_anew(replaceable) == []
+    with sqlite3.connect(database(tmp_path / "data", ".old")) as old:
+        assert old.execute("SELECT slot FROM job_claims ORDER BY slot").fetchall() == [(1,), (2,)]
+    old.close()
 
 
-# ---- the statements of a transaction
+async def test_a_file_that_is_being_copied_is_left_alone_until_it_stands_still(
+    replaceable: SqliteDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 0.3)
+    whole = (tmp_path / "data" / "backup.db").read_bytes()
+    database(tmp_path / "data").unlink()
+    assert replaceable.may_have_changed()
+    with database(tmp_path / "data").open("wb", buffering=0) as copy:
+        for start in range(0, len(whole), 4096):
+            copy.write(whole[start : start + 4096])
+            with pytest.raises(LogUnavailable, match="as soon as it stands still"):
+                await replaceable.rows("SELECT 1")
+    assert database(tmp_path / "data").read_bytes() == whole
+    assert await opened_anew(replaceable) == [1]
 
 
-def adding() -> Transaction[int]:
-    first = yield Query("first")
-    second = yield Query("second")
-    return int(first[0][0] + second[0][0])
+@pytest.mark.parametrize("obstacle", ["garbage", "directory", "no directory", "newer", "full"])
+async def test_what_cannot_be_opened_is_unavailable_until_something_else_is_there(
+    replaceable: SqliteDatabase, tmp_path: Path, obstacle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    match obstacle:
+        case "garbage":
+            database(data).unlink()
+            database(data).write_text("certainly not a database " * 1000)
+        case "directory":
+            database(data).unlink()
+            database(data).mkdir()
+        case "no directory":
+            data.rename(tmp_path / "elsewhere")
+        case "newer":
+            with sqlite3.connect(data / "backup.db") as newer:
+                newer.execute("UPDATE meta SET value = 1000 WHERE key = 'schema_version'")
+            newer.close()
+            rename_backup_over(data)
+        case "full":
+            monkeypatch.setattr(sqlite, "prepare", failing_with_a_full_disk)
+            database(data).unlink()
+    assert replaceable.may_have_changed()
+    for _ in range(8):  # some of them are attempts
+        with pytest.raises(LogUnavailable, match="deleted or replaced"):
+            await replaceable.transact(claiming(3))
+        await asyncio.sleep(0.01)
+    match obstacle:
+        case "directory":
+            database(data).rmdir()
+        case "no directory":
+            (tmp_path / "elsewhere").rename(data)
+        case "full":
+            monkeypatch.undo()
+        case _:
+            database(data).unlink()
+    assert await opened_anew(replaceable) == ([1, 2] if obstacle == "no directory" else [])
+    await replaceable.transact(claiming(4))
 
 
-def test_each_statement_is_answered_and_the_result_returned() -> None:
-    answers: dict[str, Rows] = {"first": [(1,)], "second": [(2,)]}
-
-    def answer(statement: Statement) -> Rows:
-        assert isinstance(statement, Query)
-        return answers[statement.sql]
-
-    assert run_transaction(adding(), answer) == 3
+def failing_with_a_full_disk(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
-def test_an_error_of_a_statement_goes_through_and_ends_the_transaction() -> None:
-    transaction = adding()
+async def test_a_file_that_is_written_over_where_it_lies_needs_the_operator(
+    replaceable: SqliteDatabase, tmp_path: Path
+) -> None:
+    cut_to_nothing(tmp_path / "data")
+    assert replaceable.may_have_changed()
+    shutil.copyfile(tmp_path / "data" / "backup.db", database(tmp_path / "data"))
+    await asyncio.sleep(0.03)
+    for _ in range(2):
+        with pytest.raises(LogUnavailable, match=r"stop all servers|stands still"):
+            await replaceable.rows("SELECT 1")
+        await asyncio.sleep(0.03)
+    rename_backup_over(tmp_path / "data")
+    assert await opened_anew(replaceable) == [1]
 
-    def answer(statement: Statement) -> Rows:
-        raise OSError("disk")
 
-    with pytest.raises(OSError, match="disk"):
-        run_transaction(transaction, answer)
-    assert list(transaction) == []
+async def test_a_link_that_is_switched_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 0.02)
+    for name, slot in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        made = SqliteDatabase(url(tmp_path / name))
+        await made.connect()
+        await made.transact(claiming(slot))
+        await made.disconnect()
+    link = tmp_path / "test.db"
+    link.symlink_to(tmp_path / "one" / "test.db")
+    linked = SqliteDatabase(url(tmp_path))
+    await linked.connect()
+    await linked.transact(claiming(3))
+    link.unlink()
+    link.symlink_to(tmp_path / "two" / "test.db")
+    with pytest.raises(LogUnavailable, match="deleted or replaced"):
+        await linked.transact(claiming(4))
+    assert await opened_anew(linked) == [2]
+    assert files(tmp_path / "one") == ["test.db"], "closed, and complete"
+    await linked.disconnect()
 
 
-def test_a_transaction_without_statements_is_possible() -> None:
-    def nothing() -> Transaction[str]:
-        return "done"
-        yield Query("never")  # type: ignore[unreachable]
+async def test_of_many_processes_each_opens_what_is_there(
+    replaceable: SqliteDatabase, tmp_path: Path
+) -> None:
+    others = [SqliteDatabase(url(tmp_path / "data")) for _ in range(3)]
+    names: list[str] = []
 
-    assert run_transaction(nothing(), lambda statement: []) == "done"
+    def begin(name: str) -> Transaction[None]:
+        names.append(name)
+        yield Query("SELECT 1")
+
+    for db in (replaceable, *others):
+        if db is not replaceable:
+            await db.connect()
+        db.on_replaced(begin)
+    rename_backup_over(tmp_path / "data")
+    for number, db in enumerate((replaceable, *others)):
+        assert db.may_have_changed()
+        assert await opened_anew(db) == [1, *range(10, 10 + number)]
+        await db.transact(claiming(10 + number))
+    assert len(names) == 4 and len(set(names)) == 1
+    for db in others:
+        await db.disconnect()
+    await replaceable.disconnect()
+    await replaceable.connect()
+    assert await slots(replaceable) == [1, 10, 11, 12, 13]
+
+
+async def test_a_reader_that_is_cancelled_leaves_the_opening_to_itself(
+    replaceable: SqliteDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename_backup_over(tmp_path / "data")
+    assert replaceable.may_have_changed()
+    for _ in range(200):
+        task = asyncio.ensure_future(replaceable.rows("SELECT 1"))
+        await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait([task])
+    assert await opened_anew(replaceable) == [1]
+
+
+async def test_a_look_that_fails_does_not_take_back_what_was_committed(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    await db.transact(claiming(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing)
+        assert await db.transact(claiming(2)) == 2
+        db.may_have_changed()
+    assert await slots(db) == [1, 2]
+    assert await db.transact(claiming(3)) == 3

@@ -41,7 +41,7 @@ class WatchedLog(FakeLog):
 class World:
     """One follower on one log."""
 
-    def __init__(self, tail_size: int = 8, **environ: str) -> None:
+    def __init__(self, *, tail_size: int = 8, **environ: str) -> None:
         settings = Settings.read(
             {"STREAMS": "dashboard_updates:state,events:log", "TAIL_SIZE": str(tail_size), **environ}
         )
@@ -60,11 +60,11 @@ class World:
         return self.telemetry.value("notifications", result=result)
 
 
-def simulate(work: Callable[[World], Awaitable[None]]) -> None:
+def simulate(work: Callable[[World], Awaitable[None]], **environ: str) -> None:
     """Start a follower, let `work` happen to it, stop it."""
 
     async def run() -> None:
-        world = World()
+        world = World(tail_size=8, **environ)
         world.log.append("events", 3)
         await world.follower.start(world.hub)
         world.log.states = 0
@@ -189,6 +189,19 @@ def test_a_log_that_fails_costs_time_and_readiness_but_never_the_task(failure: E
     simulate(work)
 
 
+def test_a_log_that_failed_is_looked_at_again_soon_however_seldom_it_is_polled() -> None:
+    async def work(world: World) -> None:
+        world.log.failure = LogUnavailable("away")
+        world.log.written = True
+        await asyncio.sleep(0.2)
+        assert not world.following()
+        world.log.failure = None
+        await asyncio.sleep(1.2)
+        assert world.following()
+
+    simulate(work, POLL_SECONDS="60")
+
+
 def test_looks_that_come_together_are_shared_also_failed_ones() -> None:
     async def work(world: World) -> None:
         await asyncio.gather(*[world.follower.refresh() for _ in range(50)])
@@ -269,7 +282,7 @@ MISSING = [(1,), (6, 7), (14,), (20,), (19, 20), (12, 15, 18), tuple(range(1, 21
 @pytest.mark.parametrize("tail_size", [8, 100])
 def test_a_start_goes_on_behind_the_last_hole(missing: tuple[int, ...], tail_size: int) -> None:
     async def run() -> None:
-        world = World(tail_size)
+        world = World(tail_size=tail_size)
         world.log.append("events", 20)
         world.log.remove("events", *missing)
         await world.follower.start(world.hub)
@@ -287,7 +300,7 @@ def test_a_start_goes_on_behind_the_last_hole(missing: tuple[int, ...], tail_siz
 
 def test_a_hole_that_no_client_is_replayed_over_is_no_matter() -> None:
     async def run() -> None:
-        world = World(8, MAX_REPLAY="10")
+        world = World(MAX_REPLAY="10")
         world.log.append("events", 20)
         world.log.remove("events", 5)
         await world.follower.start(world.hub)

@@ -8,7 +8,7 @@ SQLite and PostgreSQL both understand, with `:name` for values.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -45,6 +45,13 @@ class Database(ABC):
     @abstractmethod
     async def disconnect(self) -> None:
         """Close it after what runs. Does nothing when it is not open."""
+
+    @abstractmethod
+    def on_replaced(self, begin: Callable[[str], Transaction[None]]) -> None:
+        """Run `begin(name)` first on a database that is found in the place of the one that was open.
+
+        `name` is the same in all processes that find the same one.
+        """
 
     @abstractmethod
     async def transact(self, transaction: Transaction[T]) -> T:

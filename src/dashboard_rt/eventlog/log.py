@@ -66,6 +66,7 @@ class EventLog:
         self._db = db
         self._streams = streams
         self._now = now
+        db.on_replaced(self._begin_anew)
 
     async def open(self) -> None:
         """Register the streams with their configured kinds, and give a new database its epoch."""
@@ -161,6 +162,21 @@ class EventLog:
             )
         for repair in REPAIRS:
             yield Query(repair)
+
+    def _begin_anew(self, database: str) -> Transaction[None]:
+        """Make a database that has replaced another one a log of this life: with an epoch that no client has seen.
+
+        Of several processes that find it the first one does so.
+        """
+        yield from self._open()
+        known = yield Query("SELECT value FROM meta WHERE key = 'replacement'")
+        if known != [(database,)]:
+            yield from _renew_epoch(None)
+            yield Query(
+                "INSERT INTO meta (key, value) VALUES ('replacement', :database)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                {"database": database},
+            )
 
     def _append_group(self, group: Sequence[Append]) -> Transaction[tuple[list[Receipt], str]]:
         now_ms = int(self._now() * 1000)  # here, where the write lock is held: later appends have later times

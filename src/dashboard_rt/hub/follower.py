@@ -22,6 +22,7 @@ from .timer import Timer
 
 PAGE = 500  # updates that one read of the log brings
 CHANGED_SECONDS = 0.1  # how often the database is asked, cheaply, whether another process wrote
+RETRY_SECONDS = 1.0  # after a look at the log that failed, where POLL_SECONDS is longer
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,8 @@ class Follower:
                 self._telemetry.poll_errors.inc()
                 self._telemetry.swallow("follower.refresh", error)
                 self.following = False
-                await asyncio.sleep(self._settings.poll_seconds)
+                self._behind = True  # or the next look would come with the next poll
+                await asyncio.sleep(min(self._settings.poll_seconds, RETRY_SECONDS))
 
     async def _wait(self) -> None:
         """Return when a notification told of more, another process has written, or the poll is due."""
