@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from dashboard_rt.client import environment
 from dashboard_rt.client.connection import ConnectOptions, TransportName
 from dashboard_rt.client.environment import Proxy, find_proxy
-from dashboard_rt.client.failures import ConnectionFailed, FailureReason
+from dashboard_rt.client.failures import ConnectionFailed, FailureReason, socket_failure
 from dashboard_rt.client.target import read_target
 from tests.client.connecting import (
     BOTH_TRANSPORTS,
@@ -174,14 +175,38 @@ async def test_a_proxy_that_refuses(
     assert status[:3].decode() in str(failure) and advice in str(failure)
 
 
+@pytest.mark.anyio
+@BOTH_TRANSPORTS
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n"])
+async def test_a_proxy_that_is_none_says_nothing_but_the_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, opener: Opener, answer: bytes
+) -> None:
+    async with raw_server(answer) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy)
+        await connect_and_fail(opener, ELSEWHERE)
+        await asyncio.sleep(0.01)  # its end is told to the loop a turn later
+    assert not caplog.records
+
+
+def test_a_failure_of_tls_on_the_way_names_the_proxy_too() -> None:
+    failure = socket_failure(
+        ssl.SSLError(1, "wrong version"), "http://h", "the proxy https://p:443 of ALL_PROXY"
+    )
+    assert "No TLS with http://h through the proxy https://p:443 of ALL_PROXY (wrong version)" in str(failure)
+
+
 @asynccontextmanager
 async def tunnel(port: int) -> AsyncIterator[str]:
     """A proxy that leads every request to this port of this machine; yields its URL."""
 
+    tasks: list[asyncio.Task[None]] = []
+
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-        writer.close()
+        try:
+            while chunk := await reader.read(65536):
+                writer.write(chunk)
+        finally:
+            writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -190,15 +215,15 @@ async def tunnel(port: int) -> AsyncIterator[str]:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         else:
             inner_writer.write(head.replace(b"http://elsewhere.invalid", b"", 1))
-        tasks = [
-            asyncio.ensure_future(pump(reader, inner_writer)),
-            asyncio.ensure_future(pump(inner_reader, writer)),
-        ]
-        await asyncio.wait(tasks)
+        for source, sink in ((reader, inner_writer), (inner_reader, writer)):
+            tasks.append(asyncio.create_task(pump(source, sink)))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.mark.anyio

@@ -95,6 +95,8 @@ async def open_cable(target: Target, options: ConnectOptions) -> AsyncIterator[O
         # The yield stays outside of _translate_errors: an OSError of the caller is no failure of this connection.
         with _translate_errors(target, options, proxy):
             connecting = _prepare_connect(target, options, proxy)
+            if proxy is not None:
+                asyncio.get_running_loop().set_exception_handler(_report_but_second_end)
             timing = Timing()
             ws = await stack.enter_async_context(connecting)
         assert isinstance(ws, _TimedConnection) and ws.response is not None
@@ -104,6 +106,15 @@ async def open_cable(target: Target, options: ConnectOptions) -> AsyncIterator[O
         head.subprotocol = ws.subprotocol
         head.extensions = tuple(extension.name for extension in ws.protocol.extensions)
         yield OpenConnection(TransportName.CABLE, timing, head, _events(ws, target, options, timing))
+
+
+def _report_but_second_end(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what a callback raised, but not what websockets 17 raises after a proxy hung up without an answer.
+
+    It tells its reader of the end twice. The failure itself is reported by then.
+    """
+    if not isinstance(context.get("exception"), EOFError):
+        loop.default_exception_handler(context)
 
 
 def _prepare_connect(target: Target, options: ConnectOptions, proxy: Proxy | None) -> connect:

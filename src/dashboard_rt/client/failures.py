@@ -228,7 +228,7 @@ def socket_failure(error: BaseException, url: str, proxy: str | None = None) -> 
     """Describe a socket that could not connect, or broke, by the system error at the root of `error`."""
     cause = _system_error(error)
     if isinstance(cause, ssl.SSLError):
-        return _tls_failure(cause, url)
+        return _tls_failure(cause, url, proxy)
     if isinstance(cause, socket.gaierror):
         message = f"The host of {proxy or url} has no address: check its spelling and your DNS."
         return ConnectionFailed(FailureReason.NO_ADDRESS, message)
@@ -248,12 +248,13 @@ def certificates_failure(variable: str, path: str, error: OSError) -> Connection
     return ConnectionFailed(FailureReason.TLS, message)
 
 
-def _tls_failure(error: ssl.SSLError, url: str) -> ConnectionFailed:
+def _tls_failure(error: ssl.SSLError, url: str, proxy: str | None) -> ConnectionFailed:
+    url = url if proxy is None else f"{url} through {proxy}"
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "fix the certificate, or name its authority in SSL_CERT_FILE"
         message = f"The certificate of {url} is not trusted ({error.verify_message}): {hint}."
     else:
-        message = f"No TLS with {url} ({_describe(error)}): if its port speaks plain HTTP, use http://."
+        message = f"No TLS with {url} ({_describe(error)}): if the port speaks plain HTTP, use http://."
     return ConnectionFailed(FailureReason.TLS, message)
 
 
