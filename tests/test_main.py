@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -162,6 +163,21 @@ def test_init_and_a_new_epoch(shell: Shell) -> None:
     ]
     assert all(len(found) == 1 for found in epochs)
     assert epochs[0] == epochs[1] != epochs[2]
+
+
+def test_a_new_epoch_is_refused_beside_a_wal_that_nobody_has_open(shell: Shell, tmp_path: Path) -> None:
+    writer = sqlite3.connect(tmp_path / "other.db", isolation_level=None)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("CREATE TABLE t (a)")
+    shell.run("init")
+    shutil.copyfile(tmp_path / "other.db-wal", tmp_path / "cli.db-wal")
+    writer.close()
+    result = shell.run("init", "--new-epoch")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {tmp_path}/cli.db-wal may belong to another database")
+    assert len(result.stderr.splitlines()) == 1
+    (tmp_path / "cli.db-wal").unlink()
+    assert shell.run("init", "--new-epoch").returncode == 0
 
 
 def test_publish(shell: Shell) -> None:

@@ -156,7 +156,8 @@ def init(new_epoch: bool) -> None:
     """Create the tables, or bring them up to date.
 
     The server does so at its start, too. After the database was restored from a copy, --new-epoch keeps
-    clients from taking up ids that now mean other updates.
+    clients from taking up ids that now mean other updates. It refuses to go on beside a -wal that a killed
+    server has left, which would undo the restore.
 
     \b
     Example: dashboard-rt init --new-epoch
@@ -166,7 +167,10 @@ def init(new_epoch: bool) -> None:
 
 async def _init(settings: Settings, new_epoch: bool) -> str:
     from .app import publishing  # noqa: PLC0415
+    from .eventlog.sqlite_files import refuse_leftovers  # noqa: PLC0415
 
+    if new_epoch:
+        refuse_leftovers(settings.database_url)
     async with publishing(settings) as parts:
         epoch = await parts.log.new_epoch() if new_epoch else (await parts.log.state()).epoch
     names = ", ".join(f"{name} ({kind})" for name, kind in settings.streams.items())

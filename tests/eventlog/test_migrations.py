@@ -7,7 +7,7 @@ import pytest
 
 from dashboard_rt.errors import BadSetting
 from dashboard_rt.eventlog.migrations import MIGRATIONS, migrate
-from dashboard_rt.eventlog.sqlite_connection import transact
+from dashboard_rt.eventlog.sqlite_transactions import transact
 
 TABLES = {"meta", "streams", "updates", "idempotency", "metrics", "statuses", "activities", "job_claims"}
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 
 from dashboard_rt.errors import BadSetting, LogUnavailable
-from dashboard_rt.eventlog import sqlite
+from dashboard_rt.eventlog import sqlite, sqlite_transactions
 from dashboard_rt.eventlog.database import Database, Query, Transaction
 from dashboard_rt.eventlog.sqlite import SqliteDatabase
 from tests.logkit import url
@@ -221,7 +221,7 @@ async def test_transactions_of_one_process_take_turns(db: Database) -> None:
 
 
 async def test_a_turn_that_never_comes_is_unavailable(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_transactions, "TURN_SECONDS", 0.01)
     release = threading.Event()
     holder = asyncio.ensure_future(db.transact(holding(9, release)))
     await asyncio.sleep(0)

@@ -1,18 +1,22 @@
-"""Kill -9 while publishing, with fifty resuming clients of each transport: no acknowledged update is lost."""
+"""Kill -9 while publishing, with fifty resuming clients of each transport; a disk that hangs."""
 
 from __future__ import annotations
 
 import http.client
+import subprocess
 import threading
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from tests.live.conftest import Servers
 from tests.live.followers import ENDINGS, Follower, Position, follow
-from tests.live.server import Server
+from tests.live.publishing import publish
+from tests.live.server import SERVE, Server
 from tests.live.wire import until
+from tests.needs import program
 
 pytestmark = pytest.mark.slow
 
@@ -139,3 +143,32 @@ def check_log(server: Server, clients: list[Resuming], publishers: list[Publishi
         assert (client.error, client.is_alive()) == (None, False)
         assert client.seen == log
         assert client.resumed >= KILLS
+
+
+@pytest.mark.limit(90)
+def test_a_disk_that_hangs_keeps_nobody_waiting(servers: Servers, tmp_path: Path) -> None:
+    library, hang = tmp_path / "hanging.so", tmp_path / "hang"
+    source = Path(__file__).with_name("hanging_disk.c")
+    subprocess.run([program("cc", "gcc"), "-shared", "-fPIC", "-o", library, source], check=True)
+    server = servers.new_by(SERVE, LD_PRELOAD=str(library), HANG=str(hang))
+    with server:
+        position = server.put(STREAM, {"n": 1})
+        hang.touch()
+        answers: list[int] = []
+        waiting = [
+            threading.Thread(target=lambda: answers.append(publish(server, STREAM, '{"n":2}').status))
+            for _ in range(3)
+        ]
+        for thread in waiting:
+            thread.start()
+        with follow("sse", server.address, STREAM, position) as client:
+            for thread in waiting:
+                thread.join(15)
+                client.beat()
+        assert answers == [503] * 3
+        assert server.ask("GET", "/up").status == 200
+        server.end()
+        assert server.wait(25) == 1
+        hang.unlink()
+        server.start()
+        server.put(STREAM, {"n": 3})

@@ -96,8 +96,15 @@ class DatabasePath:
             raise BadSetting(f"DATABASE_URL: {self.named} is a directory. Name a file in it.")
 
     def look(self) -> Files:
-        """Look at all three files: 5 us."""
+        """Look at all three files."""
         return Files(look(self.named), look(f"{self.real}-wal"), look(f"{self.real}-shm"))
+
+    def opened(self, files: Files) -> tuple[tuple[str, ...], list[tuple[int, int]]]:
+        """Return paths and inodes of the files that are there, the WAL last: that one grows with every commit."""
+        paths = (self.named, f"{self.real}-shm", f"{self.real}-wal")
+        found = (files.database, files.shm, files.wal)
+        there = [(path, file[:2]) for path, file in zip(paths, found, strict=True) if file is not None]
+        return tuple(path for path, _ in there), [inode for _, inode in there]
 
     @contextmanager
     def only_opener(self) -> Iterator[None]:

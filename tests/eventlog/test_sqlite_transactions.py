@@ -1,4 +1,4 @@
-"""eventlog/sqlite_connection: what runs in the thread of a connection, and threads that do not end."""
+"""eventlog/sqlite_transactions: what runs in the thread of a connection. Transactions themselves are in test_sqlite."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from dashboard_rt.eventlog import sqlite_connection as connections
+from dashboard_rt.eventlog import sqlite_transactions as transactions
 from dashboard_rt.eventlog.database import Insert, Query, Rows, Statement, Transaction
-from dashboard_rt.eventlog.sqlite_connection import run_transaction
+from dashboard_rt.eventlog.sqlite_transactions import run_transaction
 
 
 def connect(path: Path, pragmas: tuple[str, ...], timeout: float = 0.05) -> sqlite3.Connection:
@@ -59,7 +60,7 @@ def test_a_connection_whose_pragma_fails_is_closed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, 255, 256, 257, 1000])
 def test_many_rows_go_in_whole_and_in_order(connection: sqlite3.Connection, rows: int) -> None:
-    assert connections.transact(connection, inserting(rows)) == "done"
+    assert transactions.transact(connection, inserting(rows)) == "done"
     assert connection.execute("SELECT a, b FROM t ORDER BY rowid").fetchall() == [
         (n, str(n)) for n in range(rows)
     ]
@@ -69,8 +70,8 @@ def test_inserts_need_few_texts_of_sql(connection: sqlite3.Connection) -> None:
     seen: set[str] = set()
     connection.set_trace_callback(lambda sql: seen.add(sql) if sql.startswith("INSERT") else None)
     for rows in range(1, 600):
-        for some in connections._powers_of_two([(0, 0)] * rows):
-            seen.add(connections._insert_sql("t", ("a", "b"), len(some)))
+        for some in transactions._powers_of_two([(0, 0)] * rows):
+            seen.add(transactions._insert_sql("t", ("a", "b"), len(some)))
     assert len(seen) == 9
 
 
@@ -80,7 +81,7 @@ def test_an_error_undoes_the_transaction(connection: sqlite3.Connection) -> None
         yield Query("SELECT nonsense")
 
     with pytest.raises(sqlite3.OperationalError):
-        connections.transact(connection, failing())
+        transactions.transact(connection, failing())
     assert count(connection) == 0
     assert not connection.in_transaction
 
@@ -88,7 +89,7 @@ def test_an_error_undoes_the_transaction(connection: sqlite3.Connection) -> None
 def test_begin_ends_what_a_failing_disk_left_open(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN")
     connection.execute("INSERT INTO t VALUES (1, 2)")
-    connections.transact(connection, inserting(1))
+    transactions.transact(connection, inserting(1))
     assert count(connection) == 1
 
 
@@ -96,11 +97,11 @@ def test_a_locked_file_is_busy_and_other_errors_are_not(
     connection: sqlite3.Connection, tmp_path: Path
 ) -> None:
     other = connect(tmp_path / "test.db", connections.WRITER_PRAGMAS)
-    connections.begin(other)
+    transactions.begin(other)
     with pytest.raises(sqlite3.OperationalError) as locked:
-        connections.transact(connection, inserting(1))
-    assert connections.is_busy(locked.value)
-    assert not connections.is_busy(sqlite3.OperationalError("no such table"))
+        transactions.transact(connection, inserting(1))
+    assert transactions.is_busy(locked.value)
+    assert not transactions.is_busy(sqlite3.OperationalError("no such table"))
     other.close()
 
 
@@ -108,7 +109,7 @@ def test_a_locked_file_is_busy_and_other_errors_are_not(
 def test_a_page_reads_nothing_behind_its_last_row(
     connection: sqlite3.Connection, most_chars: int, rows: int
 ) -> None:
-    connections.transact(connection, inserting(100))
+    transactions.transact(connection, inserting(100))
     read: list[int] = []
 
     def text_of(number: int) -> str:
@@ -116,7 +117,7 @@ def test_a_page_reads_nothing_behind_its_last_row(
         return "x" * 10
 
     connection.create_function("text_of", 1, text_of)
-    found = connections.rows_that_fit(
+    found = transactions.rows_that_fit(
         connection, "SELECT a, text_of(a) FROM t WHERE a < :most ORDER BY rowid", {"most": 100}, most_chars
     )
     assert [row[0] for row in found] == [*range(rows)]
@@ -125,11 +126,11 @@ def test_a_page_reads_nothing_behind_its_last_row(
 
 
 def test_rows_by_name(connection: sqlite3.Connection) -> None:
-    connections.transact(connection, inserting(2))
-    assert connections.named_rows(connection, "SELECT a, b AS c FROM t WHERE a = :a", {"a": 1}) == [
+    transactions.transact(connection, inserting(2))
+    assert transactions.named_rows(connection, "SELECT a, b AS c FROM t WHERE a = :a", {"a": 1}) == [
         {"a": 1, "c": "1"}
     ]
-    assert connections.named_rows(connection, "DELETE FROM t") == []
+    assert transactions.named_rows(connection, "DELETE FROM t") == []
 
 
 # ---- the statements of a transaction
