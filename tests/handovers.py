@@ -18,6 +18,7 @@ from websockets.protocol import Protocol, Side, State
 from dashboard_rt.http.responses import exception_handlers
 from dashboard_rt.hub.connections import Connections
 from dashboard_rt.server.handover import HttpProtocol, WebSocketProtocol
+from dashboard_rt.server.limits import LIMITS, ServerLimits
 from dashboard_rt.server.listeners import SEND_BUFFER
 from dashboard_rt.settings import Settings
 from dashboard_rt.transports.cable.endpoint import CableEndpoint
@@ -33,7 +34,8 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 class World:
     """The live side of a process, and an app with its two endpoints and whatever a test adds."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: ServerLimits | None = None) -> None:
+        self.app_state = {LIMITS: limits} if limits is not None else {}
         self.settings = Settings.read({"STREAMS": "dashboard_updates:state,events:log", "SEND_TIMEOUT": "10"})
         self.log = FakeLog({"dashboard_updates": Kind.STATE, "events": Kind.LOG})
         self.process = Process(self.log, self.settings)
@@ -154,7 +156,7 @@ async def served(world: World, protocol: type = HttpProtocol, **config: Any) -> 
     loop.set_exception_handler(lambda _, context: world.faults.append(context))
 
     def connection() -> Any:
-        return protocol(config=settings, server_state=world.state, app_state={})
+        return protocol(config=settings, server_state=world.state, app_state=dict(world.app_state))
 
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # as `serve` does
@@ -170,11 +172,16 @@ async def served(world: World, protocol: type = HttpProtocol, **config: Any) -> 
     assert world.faults == []
 
 
-def run(work: Callable[[World], Coroutine[Any, Any, None]], uvloop_: bool = True, **config: Any) -> None:
+def run(
+    work: Callable[[World], Coroutine[Any, Any, None]],
+    uvloop_: bool = True,
+    limits: ServerLimits | None = None,
+    **config: Any,
+) -> None:
     """`work` with a served world, on uvloop or on asyncio's own loop."""
 
     async def limited() -> None:
-        async with asyncio.timeout(LIMIT), served(World(), **config) as world:
+        async with asyncio.timeout(LIMIT), served(World(limits), **config) as world:
             await work(world)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop_ else None) as runner:

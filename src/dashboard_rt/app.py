@@ -35,6 +35,7 @@ from .hub.follower import Follower
 from .hub.hub import Hub
 from .server.forwarded import ForwardedHeaders
 from .server.handover import COMPRESS
+from .server.limits import LIMITS, REASONS, ServerLimits, connection_limit
 from .server.shutdown import Shutdown, on_stop_signals
 from .settings import DASHBOARD_STREAM, Settings
 from .telemetry import Telemetry
@@ -173,9 +174,9 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
     )
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, bool]]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         async with serving(parts):
-            yield {COMPRESS: settings.ws_compression}
+            yield {COMPRESS: settings.ws_compression, LIMITS: server_limits(settings, parts.telemetry)}
 
     app = Starlette(
         # The transports and the publishing first: the router tries its routes in order.
@@ -192,6 +193,18 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
     app.router.redirect_slashes = False  # the gate's business
     app.state.parts = parts
     return app
+
+
+def server_limits(settings: Settings, telemetry: Telemetry) -> ServerLimits:
+    """Return what our server grants to peers, and where it counts whom it refused."""
+    for reason in REASONS:
+        telemetry.server_refusals.labels(reason)
+    return ServerLimits(
+        timeout=settings.send_timeout,
+        connections=connection_limit(settings.max_clients),
+        open_streams=lambda label: telemetry.connections.labels(label).value,
+        count=lambda reason: telemetry.server_refusals.labels(reason).inc(),
+    )
 
 
 def create_served_app() -> ASGIApp:

@@ -142,7 +142,11 @@ class Settings:
     ]
     send_timeout: Annotated[
         float,
-        Variable("10", env.seconds(0.1, 3600), "Seconds after which a client that takes nothing is cut off."),
+        Variable(
+            "10",
+            env.seconds(0.1, 3600),
+            "Seconds after which a client is cut off that takes nothing, or does not go on with its request.",
+        ),
     ]
     poll_seconds: Annotated[
         float,

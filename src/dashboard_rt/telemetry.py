@@ -149,6 +149,9 @@ class Telemetry:
         self.rejected = self._counter(
             "rejected", "Connections and subscriptions refused.", "transport", "reason"
         )
+        self.server_refusals = self._counter(
+            "server_refusals", "What the server refused or cut before any endpoint answered.", "reason"
+        )
         self.gaps = self._counter("gaps", "Connections told that updates are missing.", "transport")
         self.deliveries = self._counter("deliveries", "Updates handed to a connection.", "transport")
         self.bytes_sent = self._counter("bytes_sent", "Bytes handed to connections.", "transport")

@@ -22,7 +22,6 @@ from tests.live.cable import (
     frame,
     identifier,
 )
-from tests.live.conftest import Servers
 from tests.live.followers import follow
 from tests.live.server import Server
 from tests.live.wire import Closed, until
@@ -202,12 +201,8 @@ def test_a_half_closed_socket_ends(server: Server, client: CableClient) -> None:
     until(lambda: server.connections("cable") == 0, "it is forgotten")
 
 
-def test_a_client_that_sends_pings_and_never_reads_is_not_read_either(servers: Servers) -> None:
-    """Its pongs would pile up in memory: the server stops reading, and the client's own sends block.
-
-    Only with the handover: without it the pongs are uvicorn's, which has no such limit.
-    """
-    server = servers.get(HANDOVER="on")
+def test_a_client_that_sends_pings_and_never_reads_is_not_read_either(server: Server) -> None:
+    """Its pongs would pile up in memory: the server stops reading, and the client's own sends block."""
     with CableClient(server.address, rcvbuf=4096) as client:
         client.welcome()
         client.wire.sock.settimeout(0.5)

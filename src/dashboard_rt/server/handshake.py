@@ -16,15 +16,12 @@ from weakref import ref
 
 import httptools
 from uvicorn._types import ASGIReceiveEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode
-from websockets.protocol import State
-from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
 from ..transports.connection import HANDOVER_EXTENSION, MessageConnection
+from .http1 import Http1Protocol
+from .plain_websocket import HandshakeProtocol, WebSocketProtocol, without_requests
 from .websocket import MAX_MESSAGE, HandedOverWebSocket, OpenProtocol, quiet_logger
 
 HIGH_WATER = 65536  # bytes; set because uvloop's TLS transports have 512 KiB
@@ -53,14 +50,14 @@ class Handshake(NamedTuple):
     subprotocols: list[str]
 
 
-def read_handshake(http: HttpToolsProtocol, target: tuple[bytes, bytes]) -> Handshake | None:
+def read_handshake(http: Http1Protocol, target: tuple[bytes, bytes]) -> Handshake | None:
     """Return a handshake that RFC 6455 §4.2.1 allows; None for any other. `target` is already parsed."""
     fields: dict[bytes, list[bytes]] = {b"key": [], b"version": [], b"protocol": []}
     for name, value in http.headers:
         if name.startswith(b"sec-websocket-") and name[14:] in fields:
             fields[name[14:]].append(value.strip())
     keys, versions, offers = fields.values()
-    if http.scope["method"] != "GET" or len(keys) != 1 or versions != [b"13"]:
+    if len(keys) != 1 or versions != [b"13"]:
         return None
     if not BASE64_OF_16_BYTES.fullmatch(keys[0]):
         return None
@@ -76,34 +73,6 @@ class _DetachedTransport:
 
     def is_closing(self) -> bool:
         return True
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket class. Given as `ws=`, it makes HttpProtocol answer plain handshakes itself."""
-
-    async def send(self, message: Any) -> None:
-        """Send as uvicorn does; once uvicorn itself has answered a fault of the peer, the peer counts as gone."""
-        if self.close_sent and self.transport.is_closing():
-            raise ClientDisconnected
-        await super().send(message)
-
-    def send_receive_event_to_app(self) -> None:
-        """Pass a message on as uvicorn does, but log no traceback for a text that is not UTF-8: the peer's fault."""
-        if self.close_sent or self.curr_msg_data_type != "text" or _is_utf8(self.frames):
-            super().send_receive_event_to_app()
-        elif self.conn.state is State.OPEN:
-            self.conn.send_close(CloseCode.INVALID_DATA)
-            self.handle_parser_exception()
-        else:  # it came before the handshake was answered: there is no WebSocket to close yet
-            self.transport.close()
-
-
-def _is_utf8(parts: list[bytes]) -> bool:
-    try:
-        b"".join(parts).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 class ReadyWebSocket(WebSocketProtocol):
@@ -127,7 +96,7 @@ class ReadyWebSocket(WebSocketProtocol):
     _queue: Any = None
 
     def __init__(
-        self, http: HttpToolsProtocol, handshake: Handshake, early: bytes, offers_handover: bool
+        self, http: Http1Protocol, handshake: Handshake, early: bytes, offers_handover: bool
     ) -> None:
         self._inherit(http)
         self.key = handshake.key
@@ -142,8 +111,10 @@ class ReadyWebSocket(WebSocketProtocol):
         task.add_done_callback(self.on_task_complete)
         self.tasks.add(task)
 
-    def _inherit(self, http: HttpToolsProtocol) -> None:
-        self.config, self.app, self.loop, self.logger = http.config, http.app, http.loop, http.logger
+    def _inherit(self, http: Http1Protocol) -> None:
+        self.inbound = http.admission.inbound
+        self.config, self.app, self.loop = http.config, http.app, http.loop
+        self.logger = http.logger if self.config.access_log else without_requests
         self.root_path, self.asgi_version, self.app_state = http.root_path, http.asgi_version, http.app_state
         self.connections, self.tasks = http.connections, http.tasks
         self.default_headers = http.server_state.default_headers
@@ -161,7 +132,7 @@ class ReadyWebSocket(WebSocketProtocol):
     def conn(self) -> Any:  # type: ignore[override]
         """websockets' parser. The one with a handshake in it (5 KB) is made only to refuse a handshake."""
         if self._conn is None:
-            self._conn = ServerProtocol(max_size=MAX_MESSAGE, logger=quiet_logger)
+            self._conn = HandshakeProtocol(max_size=MAX_MESSAGE, logger=quiet_logger)
         return self._conn
 
     def _scope(self, handshake: Handshake, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
@@ -275,7 +246,7 @@ class WebSocketOffer:
         head = protocol.head
         early = protocol.detach()
         connection.sink = transport
-        connection.socket = socket = HandedOverWebSocket(connection, transport, conn)
+        connection.socket = socket = HandedOverWebSocket(connection, transport, conn, protocol.inbound)
         transport.set_protocol(socket)
         if resume:
             transport.resume_reading()

@@ -35,20 +35,36 @@ class _HeldHead:
 
 
 class JoinedCycle(RequestResponseCycle):
-    """Sends a head that announces its body's length together with the body: each write is a system call."""
+    """Sends a head that announces its body's length together with the body: each write is a system call.
+
+    A response to a request whose body was not read ends the connection: what is left of that body could be as long as
+    it likes. It ends slowly (`lingers`), or the peer would not get to read the response.
+    """
 
     held: _HeldHead | None = None
+    lingers = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether a response is being sent whose length nobody knows."""
+        return self.response_started and not self.response_complete and self.chunked_encoding is True
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self.held is not None:
+            self.held.flush()
 
     async def send(self, message: ASGISendEvent) -> None:
-        if (
-            message["type"] == "http.response.start"
-            and not self.response_started
-            and self._body_follows(message)
-        ):
-            self.held = _HeldHead(self.transport)
-            self.transport = self.held  # type: ignore[assignment]
-            await super().send(message)
-            return
+        if message["type"] == "http.response.start":
+            if self.more_body:
+                self.keep_alive, self.lingers = False, True
+            if not self.response_started and self._body_follows(message):
+                self.held = _HeldHead(self.transport)
+                self.transport = self.held  # type: ignore[assignment]
+                await super().send(message)
+                return
+        elif self.lingers and not message.get("more_body", False):
+            self.keep_alive = True  # uvicorn would close at once; Http1Protocol.on_response_complete lingers
         try:
             await super().send(message)
         finally:
@@ -69,6 +85,10 @@ class Http10Cycle(JoinedCycle):
     """Responds to HTTP/1.0 without chunks: the end of the body is the end of the connection (RFC 9112 §6.3)."""
 
     until_close = False
+
+    @property
+    def streams(self) -> bool:
+        return self.response_started and not self.response_complete and self.until_close
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "http.response.start":

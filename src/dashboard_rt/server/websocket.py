@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from typing import Any
 
 from websockets.frames import CloseCode, Frame, Opcode
@@ -15,6 +14,7 @@ from websockets.protocol import Event, Protocol, Side, State
 from websockets.streams import StreamReader
 
 from ..transports.connection import MessageConnection
+from .inbound import ALLOWANCE, InboundQueue, PortionedInput
 
 MAX_MESSAGE = 65536
 
@@ -36,6 +36,12 @@ class OpenProtocol(Protocol):
         self.parser = self.parse()
         next(self.parser)  # runs to where it waits for bytes
 
+    def recv_frame(self, frame: Frame) -> None:
+        """Process a frame. A close may come between the fragments of a message (RFC 6455 §5.4: control frames may)."""
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None  # or websockets would call the message incomplete, and the close a fault
+        super().recv_frame(frame)
+
 
 PER_CONNECTION = frozenset({"reader", "events", "writes", "parser"})
 for _name, _value in vars(
@@ -45,34 +51,57 @@ for _name, _value in vars(
         setattr(OpenProtocol, _name, _value)
 
 
-class HandedOverWebSocket(asyncio.Protocol):
+class HandedOverWebSocket(PortionedInput, asyncio.Protocol):
     """What stays of a WebSocket after its handover. The MessageSocket of its connection."""
 
-    __slots__ = ("_backlog", "_connection", "_message", "_protocol", "_transport")
+    __slots__ = ("_connection", "_frames", "_message", "_protocol", "_transport")
 
-    def __init__(self, connection: MessageConnection, transport: Any, protocol: Protocol) -> None:
+    def __init__(
+        self, connection: MessageConnection, transport: Any, protocol: Protocol, inbound: InboundQueue
+    ) -> None:
         self._connection = connection
         self._transport = transport
         self._protocol = protocol
         self._message: bytearray | None = None  # so far, of a text in fragments; None also for a binary one
-        self._backlog: deque[Frame] | None = None  # arrived while the connection's buffer was full
+        self._frames: list[Frame] | None = None  # parsed, and left over when the connection's buffer was full
+        self.unparsed: bytearray | bytes | None = b""
+        self.allowance = ALLOWANCE
+        self.inbound = inbound
+        inbound.open += 1
 
-    def data_received(self, data: bytes) -> None:
-        """Parse; the parser answers pings and close frames at once."""
-        self._protocol.receive_data(data)
+    data_received = PortionedInput.take
+
+    # ---- PortionedInput
+
+    def may_parse(self) -> bool:
+        return not self._connection.paused
+
+    def parse(self, portion: bytes) -> int:
+        """Parse and pass on; the parser answers pings and close frames at once."""
+        self._protocol.receive_data(portion)
         self._flush()
-        events = self._protocol.events_received()
-        if self._backlog is not None:
-            self._backlog.extend(events)  # type: ignore[arg-type]
-        else:
-            self._take(deque(events))  # type: ignore[arg-type]
+        frames: Any = self._protocol.events_received()
+        self._pass_on(frames)
+        return len(frames)
 
-    def _take(self, frames: deque[Frame]) -> None:
+    def hold(self) -> None:
+        self._transport.pause_reading()
+
+    def release(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def refuse(self) -> None:
+        self._protocol.fail(CloseCode.POLICY_VIOLATION, "too many frames")
+        self._flush()
+
+    def _pass_on(self, frames: list[Frame]) -> None:
         """Pass messages on in order. Once the connection's buffer is full the rest waits, or answers would pile up."""
-        self._backlog = frames
-        while frames and not self._connection.paused:
-            self._take_frame(frames.popleft())
-        self._backlog = frames if frames else None
+        for place, frame in enumerate(frames):
+            if self._connection.paused:
+                self._frames = frames[place:]
+                return
+            self._take_frame(frame)
 
     def _take_frame(self, frame: Frame) -> None:
         if self._protocol.state is not State.OPEN:
@@ -111,6 +140,7 @@ class HandedOverWebSocket(asyncio.Protocol):
     def _end(self) -> None:
         # A peer that sent its close frame has been answered: done. One that broke the protocol may still be sending,
         # and closing on unread bytes would reset the connection before the peer has read why.
+        self.drop_input()
         self._connection.on_closing()
         if self._protocol.parser_exc is None and self._protocol.close_rcvd is not None:
             self._transport.close()
@@ -135,12 +165,19 @@ class HandedOverWebSocket(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._connection.resume_writing()
-        if self._backlog:
-            self._take(self._backlog)
-        if not self._connection.paused and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._frames is not None and not self._connection.paused:
+            frames, self._frames = self._frames, None
+            self._pass_on(frames)
+        if self._connection.paused:
+            return
+        if self.unparsed:
+            self.go_on()
+        else:
+            self.release()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.inbound.open -= 1
+        self.drop_input()
         clean = self._protocol.close_rcvd is not None
         self._protocol.parser.close()  # a generator that refers back to its object: a reference cycle
         self._connection.lost("closed" if clean else "lost" if exc is None else "error")
