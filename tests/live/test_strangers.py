@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.live.conftest import Servers
-from tests.live.followers import follow
+from tests.live.followers import SseFollower, follow
 from tests.live.server import TOKEN, Server
 from tests.live.wire import Closed, Wire, ask, read_body, read_head, request_bytes, until
 
@@ -139,3 +139,17 @@ def test_what_java_sends_is_published(small: Server) -> None:
         body = read_body(wire, head)
         assert head.status == 201, body
     wire.close()
+
+
+def test_what_comes_behind_a_request_for_a_stream_is_not_read(server: Server, log: str) -> None:
+    """The client is served all the same, and noticed when it leaves."""
+    with SseFollower(server.address, log, None, 4096) as client:
+        wire = client.client.wire
+        wire.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            for _ in range(1000):
+                wire.send(b"x" * 65536)
+        wire.sock.settimeout(20)
+        server.publish(log, {"n": 0})
+        assert client.numbers(1) == [0]
+    until(lambda: server.connections("sse") == 0, "it is gone")

@@ -202,7 +202,11 @@ class SseConnection(Connection):
     # ---- asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        """Ignore it: an EventSource sends nothing behind its request."""
+        """Read no more: an EventSource sends nothing behind its request, and what nobody reads, nobody can flood.
+
+        That the client has left is noticed by the next heartbeats then, which cannot be written.
+        """
+        self.sink.pause_reading()  # type: ignore[attr-defined]  # called by a transport only, which is the sink then
 
     def eof_received(self) -> None:
         """Let the transport close."""
