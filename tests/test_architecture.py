@@ -201,6 +201,6 @@ def test_every_file_that_the_document_names_exists() -> None:
 def test_the_walks_are_short() -> None:
     update, connect, subscribe = walks().values()
     # Where a step may take one of two transports, it takes one.
-    assert len(set(update) - {"transports/cable/frames.py"}) <= 14
-    assert len(connect) <= 12
-    assert len(subscribe) <= 10
+    assert len(set(update) - {"transports/cable/frames.py"}) <= 12
+    assert len(connect) <= 9
+    assert len(subscribe) <= 9

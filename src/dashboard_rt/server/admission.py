@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from uvicorn.server import ServerState
 
 from ..hub.timer import Timer
-from .inbound import InboundQueue
 from .limits import EVICTED, HEALTH_MARGIN, UNREAD, ServerLimits
+from .websocket import InboundQueue
 
 NEVER = float("inf")
 LOOK_SECONDS = 1.0  # between two looks at all connections
@@ -45,8 +45,8 @@ class Admission:
     def __init__(self, connections: set[Any], limits: ServerLimits) -> None:
         self.limits = limits
         self.inbound = InboundQueue(limits.count)
-        self._labels: set[str] = set()  # of transports whose responses were handed over
-        self._streams = 0  # how many of them are open, at most
+        self.labels: set[str] = set()  # of transports whose responses were handed over
+        self.streams = 0  # how many of them are open, at most: who hands one over adds it
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._unsent: dict[Watched, tuple[float, int]] = {}  # since when how many bytes wait to be taken
@@ -68,17 +68,12 @@ class Admission:
     @property
     def count(self) -> int:
         """Return how many connections there are. None is counted twice: what is handed over leaves uvicorn's set."""
-        self._streams = int(sum(map(self.limits.open_streams, self._labels)))
-        return len(self._connections) + self.inbound.open + self._streams
+        self.streams = int(sum(map(self.limits.open_streams, self.labels)))
+        return len(self._connections) + self.inbound.open + self.streams
 
     @property
     def full(self) -> bool:
         return self.count > self.limits.connections
-
-    def hand_over(self, label: str) -> None:
-        """Note that a response was handed over to a connection of this transport, which uvicorn forgets."""
-        self._labels.add(label)
-        self._streams += 1
 
     def admit(self, newcomer: Watched) -> bool:
         """Return whether there is room for a connection that is counted already, and make some if there is not.
@@ -86,7 +81,7 @@ class Admission:
         Cuts it when it is too much even for health checks.
         """
         # A count that is cheap and at most too high: streams that have ended since the last one are still in it.
-        if len(self._connections) + self.inbound.open + self._streams <= self.limits.connections:
+        if len(self._connections) + self.inbound.open + self.streams <= self.limits.connections:
             return True
         if not self.full or self._make_room(newcomer):
             return True
@@ -113,7 +108,7 @@ class Admission:
 
     def _look(self, late: float) -> None:
         now = self._loop.time()
-        _ = self.count  # brings `_streams` up to date
+        _ = self.count  # brings `streams` up to date
         self._waiting.clear()  # it would keep connections alive that are gone
         unsent: dict[Watched, tuple[float, int]] = {}
         for connection in tuple(self._connections):

@@ -10,10 +10,9 @@ from collections import deque
 from typing import Any
 
 import httptools
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from .admission import NEVER, Admission
@@ -179,10 +178,6 @@ class HttpConnection(HttpToolsProtocol):
         self.cycle.lingers = True  # type: ignore[attr-defined]
 
     # ---- requests and responses
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self.running = cycle  # type: ignore[assignment]  # it is one by the time that anybody looks
-        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Start the next request, or wait for one: as uvicorn does, but without a timer for each connection."""

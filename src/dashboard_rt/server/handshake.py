@@ -20,7 +20,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from websockets.utils import accept_key
 
 from ..transports.connection import HANDOVER_EXTENSION, MessageConnection
-from .http1 import Http1Protocol
+from .connection import HttpConnection
 from .plain_websocket import HandshakeProtocol, WebSocketProtocol, without_requests
 from .websocket import MAX_MESSAGE, HandedOverWebSocket, OpenProtocol, quiet_logger
 
@@ -50,7 +50,7 @@ class Handshake(NamedTuple):
     subprotocols: list[str]
 
 
-def read_handshake(http: Http1Protocol, target: tuple[bytes, bytes]) -> Handshake | None:
+def read_handshake(http: HttpConnection, target: tuple[bytes, bytes]) -> Handshake | None:
     """Return a handshake that RFC 6455 §4.2.1 allows; None for any other. `target` is already parsed."""
     fields: dict[bytes, list[bytes]] = {b"key": [], b"version": [], b"protocol": []}
     for name, value in http.headers:
@@ -96,7 +96,7 @@ class ReadyWebSocket(WebSocketProtocol):
     _queue: Any = None
 
     def __init__(
-        self, http: Http1Protocol, handshake: Handshake, early: bytes, offers_handover: bool
+        self, http: HttpConnection, handshake: Handshake, early: bytes, offers_handover: bool
     ) -> None:
         self._inherit(http)
         self.key = handshake.key
@@ -111,7 +111,7 @@ class ReadyWebSocket(WebSocketProtocol):
         task.add_done_callback(self.on_task_complete)
         self.tasks.add(task)
 
-    def _inherit(self, http: Http1Protocol) -> None:
+    def _inherit(self, http: HttpConnection) -> None:
         self.inbound = http.admission.inbound
         self.config, self.app, self.loop = http.config, http.app, http.loop
         self.logger = http.logger if self.config.access_log else without_requests

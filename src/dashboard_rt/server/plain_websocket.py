@@ -18,8 +18,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.server import ServerProtocol
 
 from .admission import NEVER, Admission
-from .inbound import ALLOWANCE, PortionedInput
-from .websocket import quiet_logger
+from .websocket import ALLOWANCE, PortionedInput, quiet_logger
 
 without_requests = logging.getLogger("uvicorn.error.websocket")
 without_requests.setLevel(

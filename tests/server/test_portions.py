@@ -1,4 +1,4 @@
-"""inbound: whatever comes in on WebSockets, others get their turn, and little is held."""
+"""websocket: whatever comes in on WebSockets, others get their turn, and little is held."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from websockets.frames import Opcode
 
-from dashboard_rt.server.inbound import (
+from dashboard_rt.server.limits import ServerLimits
+from dashboard_rt.server.websocket import (
     ALLOWANCE,
     ALLOWANCE_PER_SECOND,
     MAX_DROPPED,
@@ -22,7 +23,6 @@ from dashboard_rt.server.inbound import (
     InboundQueue,
     PortionedInput,
 )
-from dashboard_rt.server.limits import ServerLimits
 from dashboard_rt.transports.connection import HANDOVER_EXTENSION
 from tests.dialogue import held, settle
 from tests.handovers import Peer, World, frame, get, handshake, run, turns, until

@@ -1,4 +1,4 @@
-"""http1: heads, pipelines and upgrades within limits, however a peer cuts what it sends."""
+"""handover: heads, pipelines and upgrades within limits, however a peer cuts what it sends."""
 
 from __future__ import annotations
 
