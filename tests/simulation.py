@@ -157,6 +157,7 @@ class FakeTransport:
         self.buffer = b""
         self.closed = False
         self.aborted = False
+        self.reading = True
 
     def write(self, data: bytes) -> None:
         if self.closed:
@@ -173,6 +174,9 @@ class FakeTransport:
 
     def abort(self) -> None:
         self.closed = self.aborted = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
 
     def get_write_buffer_size(self) -> int:
         return len(self.buffer)

@@ -66,7 +66,7 @@ def test_the_dashboard_runs_inside_of_it(client: TestClient) -> None:
 
 def test_the_server_hears_what_the_dashboard_tells_it(client: TestClient) -> None:
     """Without it the server would compress WebSockets, and none would be handed over."""
-    assert client.app_state == {"dashboard_rt.compress": False}
+    assert client.app_state["dashboard_rt.compress"] is False
 
 
 @pytest.mark.parametrize("example", ["FastAPI"], indirect=True)

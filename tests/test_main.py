@@ -296,7 +296,6 @@ def run_into(file: int, shell: Shell, arguments: str) -> tuple[int, str]:
         ("init", ""),
         ("publish events 1", r" The update is on disk at \w+-1\."),
         ("publish events - --lines", r" 1 update was published, up to \w+-1, and none from line 2 on\."),
-        ("serve", ""),
         ("listen http://127.0.0.1:1", ""),
     ],
 )

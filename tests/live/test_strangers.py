@@ -18,7 +18,7 @@ from tests.live.wire import Closed, Wire, ask, read_body, read_head, request_byt
 
 MAX_CLIENTS = 5
 TIMEOUT = "1"  # seconds
-HOST = ("host", "x")
+HOST = ("host", "127.0.0.1")
 BEARER = ("authorization", f"Bearer {TOKEN}")
 POST = request_bytes("POST", "/streams/log0", [HOST, BEARER, ("content-length", "10")])
 

@@ -385,6 +385,7 @@ def test_what_an_eventsource_says_is_not_read() -> None:
         client.data_received(b"GET / HTTP/1.1\r\n\r\n")
         client.eof_received()
         assert transport.buffer == before
+        assert not transport.reading
         client.connection_lost(OSError("reset"))
         assert world.telemetry.value("closed", transport="sse", reason="error") == 1
         assert world.process.connections.count == 0
