@@ -87,6 +87,20 @@ def test_who_keeps_us_waiting_makes_room_the_longest_first(waiting: bytes) -> No
     held(work)
 
 
+def test_who_takes_its_last_answer_slowly_makes_room_too() -> None:
+    async def work() -> None:
+        dialogue = limited(echo, 1)
+        slow = dialogue.connect()
+        slow.stuck = True
+        await dialogue.say(slow, get("/up", "1.1", "connection: close"))
+        assert (slow.closed, slow.lost) == (True, False)
+        newcomer = dialogue.connect()
+        await dialogue.say(newcomer, UP)
+        assert slow.lost and answers(newcomer.said)[0][0] == 200
+
+    held(work)
+
+
 def test_a_full_server_answers_health_checks_and_no_more() -> None:
     async def work() -> None:
         dialogue = limited(busy, 3)

@@ -98,7 +98,8 @@ class Admission:
             self._waiting.sort(key=lambda connection: -connection.deadline)
         while self._waiting:
             connection = self._waiting.pop()
-            if connection.deadline < NEVER and not connection.transport.is_closing():
+            if connection.deadline < NEVER:
+                connection.deadline = NEVER  # so that it is not taken for another one, until it is gone
                 self.limits.count(EVICTED)
                 connection.transport.abort()
                 return True
