@@ -531,7 +531,7 @@ async def test_a_file_that_was_moved_away_holds_all_that_was_committed(
 async def test_a_file_that_is_being_copied_is_left_alone_until_it_stands_still(
     replaceable: SqliteDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 60)
     whole = (tmp_path / "data" / "backup.db").read_bytes()
     database(tmp_path / "data").unlink()
     assert replaceable.may_have_changed()
@@ -541,6 +541,7 @@ async def test_a_file_that_is_being_copied_is_left_alone_until_it_stands_still(
             with pytest.raises(LogUnavailable, match="as soon as it stands still"):
                 await replaceable.rows("SELECT 1")
     assert database(tmp_path / "data").read_bytes() == whole
+    monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 0.02)
     assert await opened_anew(replaceable) == [1]
 
 
