@@ -87,6 +87,22 @@ def test_who_keeps_us_waiting_makes_room_the_longest_first(waiting: bytes) -> No
     held(work)
 
 
+def test_a_flood_of_newcomers_makes_room_for_itself_and_for_a_health_check() -> None:
+    async def work() -> None:
+        dialogue = limited(echo, 5)
+        for _ in range(20):
+            for _ in range(50):
+                dialogue.connect()
+                await asyncio.sleep(0.0001)
+            wire = dialogue.connect()
+            await dialogue.say(wire, UP)
+            assert answers(wire.said)[0][0] == 200
+            assert len(dialogue.state.connections) <= 6
+        assert dialogue.refusals["full"] == 0
+
+    held(work)
+
+
 def test_who_takes_its_last_answer_slowly_makes_room_too() -> None:
     async def work() -> None:
         dialogue = limited(echo, 1)

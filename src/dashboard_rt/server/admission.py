@@ -18,7 +18,8 @@ from .websocket import InboundQueue
 
 NEVER = float("inf")
 LOOK_SECONDS = 1.0  # between two looks at all connections
-RELIST_SECONDS = 0.1  # between two lists of whom to evict: making one walks through all connections
+# For each connection, between two lists of whom to evict: making one walks through all of them.
+LIST_SECONDS = 5e-6
 
 
 class Watched(Protocol):
@@ -93,7 +94,7 @@ class Admission:
     def _make_room(self, newcomer: Watched) -> bool:
         """Cut the connection whose peer has kept us waiting longest: one that is idle, or sends a request slowly."""
         if not self._waiting and self._loop.time() >= self._next_list:
-            self._next_list = self._loop.time() + RELIST_SECONDS
+            self._next_list = self._loop.time() + LIST_SECONDS * len(self._connections)
             self._waiting = [it for it in self._connections if it.deadline < NEVER and it is not newcomer]
             self._waiting.sort(key=lambda connection: -connection.deadline)
         while self._waiting:
@@ -111,6 +112,7 @@ class Admission:
         now = self._loop.time()
         _ = self.count  # brings `streams` up to date
         self._waiting.clear()  # it would keep connections alive that are gone
+        self._next_list = 0.0
         unsent: dict[Watched, tuple[float, int]] = {}
         for connection in tuple(self._connections):
             size = connection.transport.get_write_buffer_size()
