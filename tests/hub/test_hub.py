@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from dashboard_rt.hub import hub as hub_module
 from dashboard_rt.hub import tail as tail_module
 from dashboard_rt.hub.subscription import Resume, Subscription
 from dashboard_rt.settings import Settings
+from dashboard_rt.transports.cable.frames import CableWire
 from dashboard_rt.transports.sse import IDENTITY, SseConnection, SseRequest
 from dashboard_rt.types import Kind, Notification, Position
 from tests.simulation import FakeLog, FakeTransport, Process, Reader, VirtualLoop
@@ -367,37 +369,117 @@ def test_a_position_ahead_of_this_process_is_looked_up_before_the_decision() -> 
     simulate(run())
 
 
-def test_a_delivery_in_many_encodings_gives_the_loop_its_turn() -> None:
+async def turns_until_served(readers: list[Reader], updates: int) -> list[int]:
+    """Return how many readers have got all updates after each turn of the loop."""
+
+    def served() -> int:
+        for reader in readers:
+            reader.read()
+        return sum(reader.seen == list(range(1, updates + 1)) for reader in readers)
+
+    counts = [served()]
+    while counts[-1] < len(readers) and len(counts) < 100:
+        await asyncio.sleep(0)
+        counts.append(served())
+    return counts
+
+
+def most_in_a_turn(counts: list[int]) -> int:
+    return max(after - before for before, after in pairwise(counts))
+
+
+@pytest.mark.parametrize("sharing", [1, 2])  # so many clients use each identifier
+def test_a_delivery_in_many_encodings_gives_the_loop_its_turn(sharing: int) -> None:
     async def run() -> None:
         log = FakeLog(KINDS)
         process = Process(log, Settings.read(SMALL))
         await process.start()
-        readers = [Reader("events", Kind.LOG) for _ in range(35)]
+        readers = [Reader("events", Kind.LOG) for _ in range(64)]
+        for number, reader in enumerate(readers):
+            reader.connect(process, "base", resume=False, number=number // sharing)
+            reader.read()
+        plain = [Reader("events", Kind.LOG) for _ in range(3)]
+        for reader in plain:
+            reader.connect(process, "base", resume=False)
+            reader.read()
+        process.follower.on_notification(log.append("events", 2))
+        for reader in plain:
+            reader.read()
+            assert reader.seen == [1, 2], "whom an encoding serves best is served first"
+        counts = await turns_until_served(readers, 2)
+        assert counts[-1] == len(readers)
+        # At once the groups of the common wires; in a turn readers for ten encodings of one update or more.
+        assert counts[0] <= hub_module.COMMON_WIRES * sharing
+        assert most_in_a_turn(counts) <= 10
+
+    with patch.object(hub_module, "ENCODINGS_PER_TURN", 10):
+        simulate(run())
+
+
+def test_many_who_catch_up_at_once_give_the_loop_its_turn() -> None:
+    async def run() -> None:
+        log = FakeLog(KINDS)
+        process = Process(log, Settings.read(SMALL))
+        await process.start()
+        log.append("events", 4)
+        await process.follower.refresh()
+        readers = [Reader("events", Kind.LOG) for _ in range(30)]
+        for number, reader in enumerate(readers):
+            reader.position = Position(log.epoch, 0)
+            reader.connect(process, "base", resume=True, number=number)
+        counts = await turns_until_served(readers, 4)
+        assert counts[-1] == len(readers)
+        # 10 encodings are two readers that get four updates each, and a third.
+        assert most_in_a_turn([0, *counts]) <= 3
+
+    with patch.object(hub_module, "ENCODINGS_PER_TURN", 10):
+        simulate(run())
+
+
+def test_a_reader_that_waits_for_its_turn_and_gets_room_meanwhile_is_sent_nothing_twice() -> None:
+    async def run() -> None:
+        log = FakeLog(KINDS)
+        process = Process(log, Settings.read(SMALL))
+        await process.start()
+        readers = [Reader("events", Kind.LOG) for _ in range(12)]
         for number, reader in enumerate(readers):
             reader.connect(process, "base", resume=False, number=number)
             reader.read()
-        process.follower.on_notification(log.append("events", 2))
+        process.follower.on_notification(log.append("events", 1))
+        last = readers[-1]
+        assert last.client is not None
+        assert last.seen == []
+        last.client.pause_writing()
+        last.client.resume_writing()  # it is current before its turn comes
+        with patch.object(hub_module, "ENCODINGS_PER_TURN", 100):
+            process.follower.on_notification(log.append("events", 1))
+        await settle()
+        for reader in readers:
+            reader.read()  # fails for what comes twice
+            assert reader.seen == [1, 2]
 
-        def served() -> int:
-            for reader in readers:
-                reader.read()
-            return sum(reader.seen == [1, 2] for reader in readers)
+    with patch.object(hub_module, "ENCODINGS_PER_TURN", 3):
+        simulate(run())
 
-        counts = [served()]
-        while counts[-1] < len(readers):
-            await asyncio.sleep(0)
-            counts.append(served())
-        assert counts == [
-            5,
-            10,
-            15,
-            20,
-            25,
-            30,
-            35,
-        ]  # 10 encodings a turn are 5 readers that get two updates each
 
-    with patch.object(hub_module, "ENCODINGS_PER_TURN", 10):
+def test_an_update_is_not_encoded_on_for_a_group_that_has_no_room_left() -> None:
+    async def run() -> None:
+        log = FakeLog(KINDS)
+        process = Process(log, Settings.read(SMALL))
+        await process.start()
+        reader = Reader("events", Kind.LOG)
+        reader.connect(process, "base", resume=False)
+        reader.read()
+        (wire,) = process.hub.topics["events"].groups
+        with patch.object(CableWire, "encode", autospec=True, side_effect=CableWire.encode) as encode:
+            process.follower.on_notification(log.append("events", 12))
+        assert wire.overhead and encode.call_count < 6
+        await settle()
+        for _ in range(20):
+            reader.read()
+        assert reader.seen == list(range(1, 13))
+
+    with patch.object(tail_module, "WRITE_BYTES", 400):
         simulate(run())
 
 

@@ -10,7 +10,7 @@ Knows no transport. Where a client starts is decided in resume.py, and new updat
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ParamSpec
 
@@ -36,9 +36,13 @@ from .tasks import BackgroundTasks
 
 LOG_READERS = 4  # replays from the log at one time: the rest wait, live delivery never does
 PAGE = 200  # updates that one read of the log brings
-# Encodings of one delivery before the loop gets its turn. Cable clients choose identifiers of their own: encoded for
-# all at once, thousands of them would stall everybody.
+# Encodings before the loop gets its turn, in a delivery and for those who catch up. Cable clients choose identifiers of
+# their own: encoded for all at once, thousands of them would stall everybody.
 ENCODINGS_PER_TURN = 1000
+ENCODING_BYTES = 16384  # to write this much costs about as much as one encoding
+COMMON_WIRES = (
+    8  # are served at once, however many updates come: those of clients without identifiers of their own
+)
 
 P = ParamSpec("P")
 
@@ -64,9 +68,8 @@ class Hub:
         self._tasks = BackgroundTasks(telemetry, "hub.task")
         self._readers = asyncio.Semaphore(LOG_READERS)
         self._chunks = ChunkCache()
-        self._deferred: deque[Subscription] = (
-            deque()
-        )  # current until more was delivered than fits into a turn
+        self._deferred: OrderedDict[Subscription, None] = OrderedDict()  # served in a later turn of the loop
+        self._encodings_left = ENCODINGS_PER_TURN  # before those who catch up have to wait for a turn
         self._counters: dict[str, tuple[Value, Value]] = {}  # by transport: deliveries, bytes sent
         self._delivering = False
         self._stalled_meanwhile: list[Subscriber] = []
@@ -95,14 +98,23 @@ class Hub:
     # ---- from the follower
 
     def deliver(self, topic: Topic, updates: Sequence[Update]) -> None:
-        """Take updates that follow the topic's head, and write them to everybody who is current."""
+        """Take updates that follow the topic's head, and write them to everybody who is current.
+
+        Of more groups than fit into a turn the largest are served at once, and the readers of the others later.
+        """
         topic.tail.extend(updates)
-        for place, group in enumerate(list(topic.groups.values())):
-            if place * len(updates) < ENCODINGS_PER_TURN or len(group.members) > 1:
-                self._deliver_to_group(group, updates, topic.epoch)
-            else:
-                for reader in list(group.members):
-                    self._defer(reader)
+        groups, at_once = list(topic.groups.values()), COMMON_WIRES
+        if len(groups) > at_once:
+            cost = len(updates) + sum([len(update.text) for update in updates]) // ENCODING_BYTES
+            at_once = max(at_once, ENCODINGS_PER_TURN // cost)
+            if len(groups) > at_once:
+                groups.sort(key=lambda group: -len(group.members))
+        for group in groups[:at_once]:
+            self._deliver_to_group(group, updates, topic.epoch)
+        for group in groups[at_once:]:
+            for reader in list(group.members):
+                self._detach(reader, reader.sent)
+                self._defer(reader)
 
     def _deliver_to_group(self, group: Group, updates: Sequence[Update], epoch: str) -> None:
         try:
@@ -110,24 +122,25 @@ class Hub:
                 self._write_to_group(group, group.wire.encode(batch, epoch), len(batch))
                 group.sent = batch[-1].id
                 self._detach_stalled()
+                if not group.members:  # all their buffers are full
+                    return
         except Exception as error:  # noqa: BLE001  one broken wire must not cost the others their updates
             self._telemetry.swallow("hub.deliver", error)
             for sink in list(group.members.values()):
                 sink.abort()
 
     def _defer(self, reader: Subscription) -> None:
-        """Have a reader that was current read on in a later turn of the loop, like one that lags."""
-        self._detach(reader, reader.sent)
+        """Have a reader that lags read on in a later turn of the loop."""
         if not self._deferred:
             asyncio.get_running_loop().call_soon(self._advance_deferred)
-        self._deferred.append(reader)
+        self._deferred[reader] = None
 
     def _advance_deferred(self) -> None:
-        left = ENCODINGS_PER_TURN
-        while self._deferred and left > 0:
-            reader = self._deferred.popleft()
-            left -= max(1, min(reader.topic.tail.head - reader.cursor, ENCODINGS_PER_TURN))
-            self.attempt("hub.advance", reader.connection, self._advance, reader)
+        self._encodings_left = ENCODINGS_PER_TURN
+        while self._deferred and self._encodings_left > 0:
+            reader, _ = self._deferred.popitem(last=False)
+            if reader.group is None:  # otherwise its buffer had room meanwhile, and it is current
+                self.attempt("hub.advance", reader.connection, self._advance, reader)
         if self._deferred:
             asyncio.get_running_loop().call_soon(self._advance_deferred)
 
@@ -294,6 +307,9 @@ class Hub:
             if subscription.cursor == topic.tail.head:
                 self._join(subscription)
                 return
+            if self._encodings_left <= 0:
+                self._defer(subscription)
+                return
             if self._fell_behind(subscription):
                 self._jump(subscription)
                 continue
@@ -316,7 +332,9 @@ class Hub:
 
     def _write(self, subscription: Subscription, updates: Sequence[Update]) -> None:
         for batch in batches(updates, subscription.wire.overhead):
+            encoded = self._chunks.encoded
             chunk = self._chunks.encode(subscription.wire, batch, subscription.topic.epoch)
+            self._encodings_left -= 1 + self._chunks.encoded - encoded + len(chunk) // ENCODING_BYTES
             subscription.cursor = batch[-1].id
             self._count(subscription.wire, len(batch), len(chunk))
             subscription.connection.write(chunk)

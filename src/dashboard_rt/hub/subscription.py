@@ -144,6 +144,7 @@ class ChunkCache:
         self._max_bytes = max_bytes
         self._chunks: dict[ChunkKey, bytes] = {}
         self.size = 0  # bytes
+        self.encoded = 0  # updates that were not found in it
 
     def encode(self, wire: Wire, batch: Sequence[Update], epoch: str) -> bytes:
         """Return the encoded batch, from the cache where another reader was sent the same."""
@@ -151,6 +152,7 @@ class ChunkCache:
         chunk = self._chunks.get(key)
         if chunk is None:
             chunk = self._chunks[key] = wire.encode(batch, epoch)
+            self.encoded += len(batch)
             self.size += len(chunk) + ENTRY_BYTES
             while self.size > self._max_bytes:
                 self.size -= len(self._chunks.pop(next(iter(self._chunks)))) + ENTRY_BYTES
