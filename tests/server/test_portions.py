@@ -17,6 +17,7 @@ from dashboard_rt.server.limits import ServerLimits
 from dashboard_rt.server.websocket import (
     ALLOWANCE,
     ALLOWANCE_PER_SECOND,
+    FRAMES_A_TURN,
     MAX_DROPPED,
     PORTION,
     PORTIONS_A_TURN,
@@ -83,13 +84,35 @@ def test_a_turn_of_the_loop_parses_little_however_many_flood(floods: int) -> Non
         data = bytes(range(256)) * 64
         for fake in fakes:
             fake.take(data)
-            assert len(fake.parsed) == PORTION and not fake.reading
-        before = floods * PORTION
+            assert len(fake.parsed) <= PORTION and not fake.reading
+        before = sum(len(fake.parsed) for fake in fakes)
+        assert PORTION <= before <= FRAMES_A_TURN * FRAME + PORTION
         while any(fake.unparsed for fake in fakes):
             await asyncio.sleep(0)
             now = sum(len(fake.parsed) for fake in fakes)
             assert before < now <= before + PORTIONS_A_TURN * PORTION
             before = now
+        assert all(fake.parsed == data and fake.reading for fake in fakes)
+
+    with_queue(work)
+
+
+def test_short_reads_of_many_are_not_parsed_in_one_turn() -> None:
+    async def work(queue: InboundQueue, _: Any) -> None:
+        fakes = [Fake(queue) for _ in range(100)]
+        data = bytes(range(256)) * (PORTION // 256)
+        for fake in fakes:
+            fake.take(data)
+        before = sum(len(fake.parsed) for fake in fakes)
+        assert before <= FRAMES_A_TURN * FRAME + PORTION
+        one_frame = Fake(queue)
+        while any(fake.unparsed for fake in fakes):
+            await asyncio.sleep(0)
+            now = sum(len(fake.parsed) for fake in fakes)
+            assert before < now <= before + PORTIONS_A_TURN * PORTION
+            before = now
+            one_frame.take(b"x" * FRAME)
+            assert not one_frame.unparsed, "the turn has room for others"
         assert all(fake.parsed == data and fake.reading for fake in fakes)
 
     with_queue(work)
@@ -129,6 +152,7 @@ def test_who_sends_more_than_one_read_can_bring_again_and_again_is_refused() -> 
         fake = Fake(queue)
         for _ in range(ALLOWANCE // (PORTION // FRAME)):
             fake.take(b"x" * PORTION)
+            await asyncio.sleep(0)
         assert not fake.calls
         fake.take(b"x" * PORTION)
         assert fake.calls == ["refused"] and counted == {"frames": 1}

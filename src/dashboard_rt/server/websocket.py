@@ -27,6 +27,7 @@ MAX_MESSAGE = 65536
 PORTION = 512  # bytes; at most 85 frames
 PORTIONS_A_TURN = 2  # of the loop, for all connections together: below a millisecond of frames
 FEW = 16  # frames of a read that are parsed on at once: a long message has few
+FRAMES_A_TURN = 500  # that are parsed as they come, of reads with several; all others wait for their turn
 ALLOWANCE = 50_000  # frames: more than one read can bring
 ALLOWANCE_PER_SECOND = 100  # clients send a frame every few seconds
 MAX_DROPPED = 1 << 20  # bytes behind the end of a connection; a peer that is still sending then has to wait
@@ -36,10 +37,15 @@ quiet_logger.setLevel(logging.WARNING)  # websockets logs "connection closed" fo
 
 
 class InboundQueue:
-    """The WebSockets of a server whose input waits. `open` counts those that were handed over."""
+    """The WebSockets of a server whose input waits. `open` counts those that were handed over.
+
+    `frames_left` may be parsed in this turn of the loop without waiting: one turn reads from all connections, so that
+    a short read of each would be as much as one connection's flood.
+    """
 
     def __init__(self, count: Callable[[str], None]) -> None:
         self.open = 0
+        self.frames_left = FRAMES_A_TURN
         self.count = count
         self.loop = asyncio.get_running_loop()
         self._waiting: dict[PortionedInput, None] = {}  # in order, none twice
@@ -52,6 +58,11 @@ class InboundQueue:
     def discard(self, connection: PortionedInput) -> None:
         self._waiting.pop(connection, None)
 
+    def spend(self, frames: int) -> None:
+        """Take frames off what may be parsed in this turn."""
+        self.frames_left -= frames
+        self._schedule()
+
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
@@ -59,6 +70,7 @@ class InboundQueue:
 
     def _turn(self) -> None:
         self._scheduled = False
+        self.frames_left = FRAMES_A_TURN
         for connection in list(islice(self._waiting, PORTIONS_A_TURN)):
             del self._waiting[connection]
             connection.parse_next()
@@ -106,7 +118,7 @@ class PortionedInput:
             self.unparsed += data
         elif self.unparsed is None:
             self._drop(len(data))
-        elif len(data) > PORTION or not self.may_parse():
+        elif len(data) > PORTION or self.inbound.frames_left <= 0 or not self.may_parse():
             self._take_portions(data)
         else:
             frames = self.parse(data)
@@ -115,7 +127,7 @@ class PortionedInput:
 
     def _take_portions(self, data: bytes) -> None:
         at = frames = 0
-        while at < len(data) and frames <= FEW and self.unparsed is not None and self.may_parse():
+        while at < len(data) and frames <= FEW and self._may_go_on():
             frames += self.parse(data[at : at + PORTION])
             at += PORTION
         self._spend(frames)
@@ -123,6 +135,9 @@ class PortionedInput:
             self.unparsed = bytearray(data[at:])
             self.hold()
             self.go_on()
+
+    def _may_go_on(self) -> bool:
+        return self.inbound.frames_left > 0 and self.unparsed is not None and self.may_parse()
 
     def go_on(self) -> None:
         """Parse what waits, when its turn comes; called whenever it may be parsed again."""
@@ -142,7 +157,9 @@ class PortionedInput:
             self.release()
 
     def _spend(self, frames: int) -> None:
-        """Take frames off the allowance, and refuse a connection that has none left."""
+        """Take frames off the turn and the allowance, and refuse a connection that has none left."""
+        if frames > 1:
+            self.inbound.spend(frames)
         if self.allowance == ALLOWANCE:
             self.since = self.inbound.loop.time()
         self.allowance -= frames
