@@ -328,14 +328,22 @@ class HttpProtocol(Http1Protocol):
         # The app says in its lifespan state whether it compresses, because uvicorn's own flag is on by default.
         compress = self.config.ws_per_message_deflate and self.app_state.get(COMPRESS, True)
         handshake = None if compress else read_handshake(self, target)
-        if handshake is None or self.ws_protocol_class is not WebSocketProtocol:
-            # Compression and faulty handshakes are left to uvicorn and websockets.
-            super().handle_websocket_upgrade()
-            if early and not self.transport.is_closing():
-                self.transport.get_protocol().data_received(early)  # type: ignore[attr-defined]
-        else:
+        if handshake is not None and self.ws_protocol_class is WebSocketProtocol:
             ReadyWebSocket(self, handshake, early, self.offers_handover)
+        else:
+            # Compression and faulty handshakes are left to uvicorn and websockets.
+            self._upgrade_plainly(early)
         self.detach()
+
+    def _upgrade_plainly(self, early: bytes) -> None:
+        if self.ws_protocol_class is WebSocketProtocol:
+            self.connections.discard(self)
+            protocol = WebSocketProtocol(self.config, self.server_state, self.app_state)
+            protocol.start(self.transport, self.url, self.headers)
+        else:
+            super().handle_websocket_upgrade()
+        if early and not self.transport.is_closing():
+            self.transport.get_protocol().data_received(early)  # type: ignore[attr-defined]
 
     def detach(self, label: str | None = None) -> None:
         """Make uvicorn forget this connection, and drop all that this object holds.

@@ -14,7 +14,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
 from .admission import NEVER, Admission
@@ -27,7 +30,12 @@ without_requests.setLevel(
 
 
 class HandshakeProtocol(ServerProtocol):
-    """websockets' parser of a handshake and what follows, with the exception that `OpenProtocol` makes for a close."""
+    """websockets' parser of what follows a handshake, with the exception that `OpenProtocol` makes for a close."""
+
+    def skip_handshake(self) -> None:
+        """Expect frames: somebody else has parsed the handshake."""
+        self.parser = Protocol.parse(self)
+        next(self.parser)  # runs to where it waits for bytes
 
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
@@ -60,6 +68,18 @@ class WebSocketProtocol(PortionedInput, WebSocketsSansIOProtocol):
         if not config.access_log:
             self.logger = without_requests
         self.inbound = Admission.of(server_state, app_state).inbound
+
+    def start(self, transport: asyncio.Transport, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """Answer a handshake that httptools has parsed, or refuse it with what websockets finds wrong.
+
+        It does not go through websockets' own parser, which lets a connection wait for ever when it dislikes a head,
+        and dislikes lines above 8 KiB.
+        """
+        self.connection_made(transport)
+        transport.set_protocol(self)
+        self.conn.skip_handshake()  # type: ignore[attr-defined]  # a HandshakeProtocol
+        fields = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
+        self.handle_connect(Request(target.decode("ascii"), fields))
 
     @property
     def streams(self) -> bool:
