@@ -6,6 +6,8 @@ import errno
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +108,36 @@ WAL, SHM = File(1, 3, 0, 1), File(1, 4, 0, 1)
 )
 def test_which_files_are_still_the_open_ones(now: Files, replaced: bool) -> None:
     assert Files(ONE, WAL, SHM).replaced_by(now) is replaced
+
+
+def test_a_link_to_the_same_file_is_another_place(tmp_path: Path) -> None:
+    path = DatabasePath(url(tmp_path))
+    (tmp_path / "test.db").write_text("x")
+    opened = path.look()
+    assert not opened.replaced_by(path.look())
+    (tmp_path / "test.db").rename(tmp_path / "moved.db")
+    (tmp_path / "test.db").symlink_to("moved.db")
+    assert opened.replaced_by(path.look())
+
+
+def test_a_file_that_another_process_has_open_without_its_wal_is_left_behind(tmp_path: Path) -> None:
+    path = DatabasePath(url(tmp_path))
+    assert not path.is_left_behind()
+    holding = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA journal_mode = WAL');"
+        "c.execute('CREATE TABLE t (a)'); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", holding, path.real]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None and holder.stdout is not None
+        holder.stdout.readline()
+        assert not path.is_left_behind()
+        (tmp_path / "test.db-shm").unlink()
+        assert path.is_left_behind()
+        with open(path.real, "rb"):  # its locks would be lost: this process cannot ask
+            assert not path.is_left_behind()
+        holder.stdin.close()
+    assert not path.is_left_behind()
 
 
 def test_a_file_that_never_was_there_is_not_replaced() -> None:

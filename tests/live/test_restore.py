@@ -90,6 +90,37 @@ def test_two_servers_on_a_file_that_is_replaced_go_on_in_one_epoch(servers: Serv
                 server.seen("log0", positions[-1])
 
 
+@pytest.mark.parametrize("suffix", ["-shm", "-wal"])
+def test_two_servers_on_a_file_without_its_companions_agree_on_new_ones(
+    servers: Servers, suffix: str
+) -> None:
+    with servers.new() as one:
+        one.count("log0", 0, 2)
+        with servers.new(DATABASE_URL=f"sqlite:///{database(one)}") as other:
+            other.count("log0", 2, 3)
+            (one.directory / f"live.db{suffix}").unlink()
+            positions = [acknowledged(server, 3 + n) for n, server in enumerate([one, other] * 20)]
+            other.end()
+            assert other.wait() == 0
+        one.kill()
+        one.start()
+        first = Position.of(positions[0])
+        with follow("sse", one.address, "log0", f"{first.epoch}-{first.id - 1}") as client:
+            assert (client.verdict, client.numbers(40)) == ("recovered", list(range(3, 43)))
+
+
+def test_a_file_that_is_moved_behind_a_link_keeps_what_is_acknowledged_then(servers: Servers) -> None:
+    with servers.new() as server:
+        server.count("log0", 0, 2)
+        database(server).rename(server.directory / "moved.db")
+        database(server).symlink_to("moved.db")
+        after = Position.of(acknowledged(server, 2))
+        server.kill()
+        server.start()
+        with follow("sse", server.address, "log0", f"{after.epoch}-{after.id - 1}") as client:
+            assert (client.verdict, client.numbers(1)) == ("recovered", [2])
+
+
 @pytest.mark.parametrize("missing", [(3,), (5, 6)])
 def test_updates_deleted_by_hand_are_a_gap_and_no_obstacle(
     servers: Servers, handover: str, missing: tuple[int, ...]

@@ -30,6 +30,9 @@ BUSY_SECONDS = 2.0  # how long another process may hold the write lock before a 
 START_SECONDS = 10.0  # how long a start waits for the starts of other processes
 SETTLE_SECONDS = 0.5  # how long what has replaced the file must stand still: it may be a copy under way
 WRITTEN_OVER = "It was written over while it was open: stop all servers, and restore it once more."
+LEFT_BEHIND = (
+    "Its -wal or -shm was removed, and another process has to close it first: end those that do not."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,10 @@ class SqliteDatabase(SqliteTransactions):
     async def _prepare(self) -> None:
         """Have a file of the newest schema. BadSetting, LogUnavailable."""
         deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while self._path.is_left_behind():
+            if asyncio.get_running_loop().time() > deadline:
+                raise LogUnavailable(LEFT_BEHIND)
+            await asyncio.sleep(random.uniform(0.01, 0.05))
         while failure := await self._try_to_prepare():
             if not is_busy(failure):
                 raise BadSetting(f"DATABASE_URL: this file cannot be used ({failure}).") from failure
@@ -147,6 +154,8 @@ class SqliteDatabase(SqliteTransactions):
             await self._leave()
             self._path.resolve()
             with self._path.only_opener():
+                if self._path.is_left_behind():  # not waited for: what reads or publishes has to hear of it
+                    raise LogUnavailable(LEFT_BEHIND)
                 await self._prepare()
                 await self._begin_on(await self._open())
         except (DashboardError, OSError) as error:

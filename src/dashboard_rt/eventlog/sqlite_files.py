@@ -35,10 +35,10 @@ class File(NamedTuple):
 UNKNOWN = File(-1, -1, -1, -1)  # a look that failed: nobody can tell what is there
 
 
-def look(path: str) -> File | None:
+def look(path: str, follow: bool = True) -> File | None:
     """Return what a path leads to: None for nothing, UNKNOWN when the system does not say."""
     try:
-        found = os.stat(path)
+        found = os.stat(path) if follow else os.lstat(path)
     except OSError as error:
         return None if error.errno in NOT_THERE else UNKNOWN
     return File(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
@@ -52,11 +52,16 @@ def is_same(one: File | None, other: File | None) -> bool:
 
 
 class Files(NamedTuple):
-    """One look at all files of a database. SQLite keeps the last two as long as anybody has it open."""
+    """One look at all files of a database. SQLite keeps the last two as long as anybody has it open.
+
+    `target` is what is in the place beside which those two are. The name leads to it, unless a symbolic link was put
+    there: then the next to open the name keeps its WAL elsewhere, even where it leads to the same file.
+    """
 
     database: File | None
     wal: File | None
     shm: File | None
+    target: File | None = None
 
     @property
     def name(self) -> str:
@@ -96,13 +101,14 @@ class DatabasePath:
             raise BadSetting(f"DATABASE_URL: {self.named} is a directory. Name a file in it.")
 
     def look(self) -> Files:
-        """Look at all three files."""
-        return Files(look(self.named), look(f"{self.real}-wal"), look(f"{self.real}-shm"))
+        """Look at all files."""
+        target = look(self.real, follow=False)
+        return Files(look(self.named), look(f"{self.real}-wal"), look(f"{self.real}-shm"), target)
 
     def opened(self, files: Files) -> tuple[tuple[str, ...], list[tuple[int, int]]]:
-        """Return paths and inodes of the files that are there, the WAL last: that one grows with every commit."""
-        paths = (self.named, f"{self.real}-shm", f"{self.real}-wal")
-        found = (files.database, files.shm, files.wal)
+        """Return paths and inodes of the files that are there: the name first, and the WAL, which grows, last."""
+        paths = (self.named, self.real, f"{self.real}-shm", f"{self.real}-wal")
+        found = (files.database, files.target, files.shm, files.wal)
         there = [(path, file[:2]) for path, file in zip(paths, found, strict=True) if file is not None]
         return tuple(path for path, _ in there), [inode for _, inode in there]
 
@@ -115,6 +121,20 @@ class DatabasePath:
             yield
         finally:
             os.close(folder)
+
+    def is_left_behind(self) -> bool:
+        """Tell whether another process still has the database open whose -wal or -shm was removed.
+
+        It would go on by files that nobody else sees, and write over what others commit meanwhile. Whoever has opened
+        it since then has made both anew. Asked before this process opens it; False when that cannot be told.
+        """
+        now = self.look()
+        if not (now.database and now.database.size) or (now.wal and now.shm) or _is_open_here(now.database):
+            return False
+        try:
+            return _is_open(self.real)
+        except (BadSetting, OSError):  # SQLite says it better
+            return False
 
     def remove_leftovers(self, opened: Files) -> None:
         """Remove what is left beside the path of a database that was replaced: SQLite would read it into the new one.
@@ -146,6 +166,11 @@ def refuse_leftovers(url: str) -> None:
                 f" {path.real} was restored, stop every server, remove its -wal, -shm and -journal, and run this"
                 " again. If it was not, run `dashboard-rt init` without --new-epoch first."
             )
+
+
+def _is_open_here(file: File) -> bool:
+    """Tell whether this process has a file open, for whatever it may be."""
+    return any(is_same(look(f"/dev/fd/{descriptor}"), file) for descriptor in os.listdir("/dev/fd"))
 
 
 def _is_open(path: str) -> bool:

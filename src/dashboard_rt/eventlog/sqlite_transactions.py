@@ -26,6 +26,9 @@ from .database import Database, Query, Rows, Statement, T, Transaction, Values
 from .sqlite_connection import READER_PRAGMAS, WRITER_PRAGMAS, HeldConnection
 
 TURN_SECONDS = 5.0  # how long a transaction waits for the others of this process
+# How old the last look at the files may be before a transaction writes. Whoever follows the log looks more often; a
+# `publish` that waited for its next line does not, and must not write by files that others have left meanwhile.
+LOOK_SECONDS = 0.25
 ROWS_PER_INSERT = 256
 REPLACED = "The database file was deleted or replaced under this process. Try again."
 
@@ -47,6 +50,7 @@ class SqliteTransactions(Database):
         self._stamp: tuple[int, int] | None = (
             None  # of the last file, when no commit of others was unseen in it
         )
+        self._looked_at = 0.0  # loop.time() of the last look
         self._data_version = 0
         self._unseen = False  # another process has committed, and `changed` has not said so yet
 
@@ -63,6 +67,8 @@ class SqliteTransactions(Database):
     async def transact(self, transaction: Transaction[T]) -> T:
         await self._take_turn()
         try:
+            if asyncio.get_running_loop().time() > self._looked_at + LOOK_SECONDS:
+                self._look()
             if self._replaced:
                 await self._reopen()
             inodes = self._inodes
@@ -121,9 +127,11 @@ class SqliteTransactions(Database):
     # ---- what others do to the files
 
     def _look(self) -> tuple[int, int] | None:
-        """Compare the files that are open with what their paths lead to; return size and time of the last: 5 us."""
+        """Compare the files that are open with what their paths lead to; return size and time of the last: 6 us."""
+        self._looked_at = asyncio.get_running_loop().time()
         try:
-            found = [os.stat(path) for path in self._paths]
+            # What a link leads to, and then what is in the place itself.
+            found = [*map(os.stat, self._paths[:1]), *map(os.lstat, self._paths[1:])]
         except OSError:
             self._examine()
             return None
