@@ -122,6 +122,13 @@ def test_an_allowed_cross_origin_page_needs_cors_on_sse() -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_a_web_view_is_asked_for_as_any_other_page() -> None:
+    headers = {"access-control-allow-origin": "capacitor://localhost", "x-accel-buffering": "no"}
+    behaviour = Behaviour(origin="capacitor://localhost", headers=headers)
+    result = run(behaviour, "--origin", "capacitor://localhost")
+    assert result.exit_code == 0, result.output
+
+
 def test_a_foreign_server_and_a_removed_header_are_notes() -> None:
     result = run(Behaviour(verdict=False, headers={}))
     assert result.exit_code == 0, result.output
@@ -155,6 +162,8 @@ def test_no_server() -> None:
         ([], "Missing argument"),
         (["ftp://x"], "is not a URL of a server"),
         (["h", "--seconds", "0"], "--seconds"),
+        (["h", "--seconds", "nan"], "is not a number of seconds"),
+        (["h", "--seconds", "inf"], "is not a number of seconds"),
         (["h", "--origin", "example.org"], "is no origin"),
     ],
 )

@@ -125,6 +125,10 @@ def test_a_goodbye_without_reconnecting_is_no_fault() -> None:
         (("ftp://x",), "is not a URL of a server"),
         (("h", "--transport", "pigeon"), "pigeon"),
         (("h", "--clients", "0"), "--clients"),
+        (("h", "--stats", "nan"), "is not a number of seconds"),
+        (("h", "--seconds", "nan"), "is not a number of seconds"),
+        (("h", "--seconds", "inf"), "is not a number of seconds"),
+        (("h", "--timeout", "nan"), "is not a number of seconds"),
         (("h", "--from", "nonsense"), "such as k3f9-1042"),
     ],
 )

@@ -15,6 +15,7 @@ import click
 from .connection import EventKind, Step, TransportName
 from .diagnosis import HEARTBEAT_DUE_SECONDS, Finding, diagnose
 from .observation import Observation, observe_both
+from .options import SecondsRange
 from .report import plural
 from .target import BadTarget, Target, read_target
 from .terminal import echo
@@ -87,7 +88,8 @@ def _parse_origin(_ctx: click.Context, _param: click.Parameter, value: str | Non
     if value is None:
         return None
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+    # Any scheme: apps in a web view and extensions have their own, such as capacitor://localhost.
+    if not parts.scheme or not parts.netloc or parts.path.strip("/"):
         raise click.BadParameter(f"{value!r} is no origin: give one such as https://example.org.")
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -95,7 +97,7 @@ def _parse_origin(_ctx: click.Context, _param: click.Parameter, value: str | Non
 @click.command()
 @click.argument("url")
 @click.option(
-    "--seconds", type=click.FloatRange(0.5), default=8.0, show_default=True, help="How long to watch both."
+    "--seconds", type=SecondsRange(0.5), default=8.0, show_default=True, help="How long to watch both."
 )
 @click.option(
     "--origin", callback=_parse_origin, help="Ask as a page of this origin.  [default: the URL's own]"

@@ -18,6 +18,7 @@ import uvloop
 from ..types import Position
 from .connection import TransportName
 from .listener import ClientOptions, run_listeners
+from .options import SecondsRange
 from .report import Printer, RunStats, exit_code, format_summary, plural, print_stats
 from .target import BadTarget, read_target
 from .terminal import echo
@@ -29,7 +30,7 @@ DEFAULT_STATS_SECONDS = 5.0
 RESERVED_FILES = 64  # for the standard streams, the event loop, libraries and name lookups
 MODES = {"single": 1, "multiple": 5, "load": 100}
 TRANSPORTS = [transport.value for transport in TransportName]
-POSITIVE_SECONDS = click.FloatRange(0, min_open=True)
+POSITIVE_SECONDS = SecondsRange(0, min_open=True)
 
 
 class ListenOptions(NamedTuple):
@@ -142,8 +143,8 @@ def prompt_options(options: ListenOptions) -> ListenOptions:
         return options._replace(clients=MODES[mode])
     return options._replace(
         clients=click.prompt("Clients", type=click.IntRange(1), default=1),
-        stats=click.prompt("Seconds between statistics, 0 for none", type=click.FloatRange(0), default=5.0),
-        seconds=click.prompt("Seconds to run, 0 until Ctrl-C", type=click.FloatRange(0), default=0.0) or None,
+        stats=click.prompt("Seconds between statistics, 0 for none", type=SecondsRange(0), default=5.0),
+        seconds=click.prompt("Seconds to run, 0 until Ctrl-C", type=SecondsRange(0), default=0.0) or None,
         timeout=click.prompt(
             "Seconds of silence that mean dead",
             type=POSITIVE_SECONDS,
@@ -166,9 +167,7 @@ def _parse_position(_ctx: click.Context, _param: click.Parameter, value: str | N
 @click.argument("url", required=False)
 @click.option("--transport", type=click.Choice(TRANSPORTS), default="sse", show_default=True)
 @click.option("--clients", type=click.IntRange(1), default=1, show_default=True, help="How many at once.")
-@click.option(
-    "--stats", type=click.FloatRange(0), help="Seconds between statistics, 0: none.  [many: 5, one: 0]"
-)
+@click.option("--stats", type=SecondsRange(0), help="Seconds between statistics, 0: none.  [many: 5, one: 0]")
 @click.option("--seconds", type=POSITIVE_SECONDS, help="End after so long.  [default: at Ctrl-C]")
 @click.option(
     "--timeout", type=POSITIVE_SECONDS, help="Seconds of silence that mean dead.  [sse: 40, cable: 10]"
