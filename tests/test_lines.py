@@ -49,7 +49,7 @@ def test_an_update_is_read_without_its_mark_and_its_end(raw: bytes, text: str) -
     [
         (LARGEST + b" ", TooLarge, "at most 65536 bytes"),
         (b"", InvalidUpdate, "not JSON"),
-        (b"\xff", InvalidUpdate, "not JSON"),
+        (b"\xff", InvalidUpdate, "not UTF-8"),
         (b"1\x00", InvalidUpdate, "not JSON"),
         (b"NaN", InvalidUpdate, "not JSON"),
         (b"\xef\xbb\xbf\xef\xbb\xbf1", InvalidUpdate, "not JSON"),

@@ -194,7 +194,7 @@ def test_publish(shell: Shell) -> None:
         (["events", "{"], "This is not JSON"),
         (["events", "-"], "This is not JSON"),
         (["events", f'"{"a" * 65535}"'], "An update has at most 65536 bytes"),
-        (["events", os.fsdecode(b'"\xff"')], "This is not JSON"),
+        (["events", os.fsdecode(b'"\xff"')], "This is not UTF-8"),
         (["ot\x1bher", "1"], r"There is no stream 'ot\x1bher'"),
         (["other", "-", "--lines"], "There is no stream 'other'"),
     ],

@@ -638,7 +638,6 @@ def test_json_goes_through_on_one_line_and_otherwise_unchanged(raw: bytes | str,
         b"{'a':1}",
         b"1 2",
         b'"a\nb"',
-        b'"\xff"',
         b'"\\ud800"',
         '"\ud800"',
         b"\xef\xbb\xbf1",
@@ -649,6 +648,12 @@ def test_json_goes_through_on_one_line_and_otherwise_unchanged(raw: bytes | str,
 )
 def test_what_is_not_json_is_refused_with_a_sentence(raw: bytes | str) -> None:
     with pytest.raises(InvalidUpdate, match=r"^This is not JSON: .*\.$"):
+        clean_json(raw)
+
+
+@pytest.mark.parametrize("raw", ['"é"'.encode("latin-1"), b'"\xff"', b'"\xed\xa0\x80"', b'{"a":"\xc3'])
+def test_another_encoding_is_called_by_its_name(raw: bytes) -> None:
+    with pytest.raises(InvalidUpdate, match=r"^This is not UTF-8, .* Byte \d cannot be read\.$"):
         clean_json(raw)
 
 

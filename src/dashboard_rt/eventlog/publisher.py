@@ -301,12 +301,23 @@ def _line_size(text: str) -> int:
 def clean_json(raw: bytes | str) -> str:
     """Check a JSON text and put it on one line, otherwise unchanged (docs/protocol.md §5).
 
-    Raises InvalidUpdate for what is not JSON: NaN, infinities, lone surrogates, a byte order mark, two texts.
+    Raises InvalidUpdate for what is not JSON: NaN, infinities, lone surrogates, a byte order mark, two texts; and for
+    what is not UTF-8.
     """
     try:
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise InvalidUpdate(f"This is not JSON: {error}.") from None
+        raise InvalidUpdate(_encoding_fault(raw) or f"This is not JSON: {error}.") from None
     text = raw if isinstance(raw, str) else raw.decode()
     # JSON has no bare control characters inside strings, so this replaces white space between tokens only.
     return text.replace("\r", " ").replace("\n", " ")
+
+
+def _encoding_fault(raw: bytes | str) -> str | None:
+    """Return what is wrong with the encoding of a text, which orjson tells in words of its own ("surrogates")."""
+    try:
+        _ = raw.decode() if isinstance(raw, bytes) else raw
+    except UnicodeDecodeError as error:
+        byte = error.start + 1
+        return f"This is not UTF-8, the encoding of JSON (RFC 8259 §8.1): convert it. Byte {byte} cannot be read."
+    return None
