@@ -21,6 +21,10 @@ DOCS = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 def test_defaults() -> None:
     settings = Settings.read({})
     assert (settings.port, settings.host) == (3000, "127.0.0.1")
+    assert settings.forwarded_allow_ips == (
+        "127.0.0.1",
+        "::1",
+    )  # `localhost` in the settings of a proxy is both
     assert settings.streams == {DASHBOARD_STREAM: Kind.STATE}
     assert settings.jobs_inline and settings.handover and not settings.ws_compression
     assert (settings.tail_bytes, settings.keep_events, settings.max_replay) == (8 * 1024**2, 10_000, 1000)

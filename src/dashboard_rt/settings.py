@@ -100,7 +100,7 @@ class Settings:
     forwarded_allow_ips: Annotated[
         tuple[str, ...],
         Variable(
-            "127.0.0.1",
+            "127.0.0.1,::1",
             env.addresses,
             "Proxies whose X-Forwarded-* headers are believed: addresses or networks, or `*`.",
         ),
