@@ -55,6 +55,14 @@ class ExactWebSocketRoute(WebSocketRoute):
         return super().matches(scope)
 
 
+def names_position(name: str) -> bool:
+    """Tell whether a name that a client chose means the position. Clients each spell it their own way.
+
+    event-source-polyfill says `lastEventId`, its forerunner `evs_last_event_id`, others what the header is called.
+    """
+    return name.replace("_", "").replace("-", "").lower() in ("lasteventid", "evslasteventid")
+
+
 def handover_offer(scope: Scope) -> Any:
     """Return the offer of our server (server/handover.py) to take the connection over; None under any other."""
     extensions = scope.get("extensions")

@@ -24,7 +24,7 @@ from ..settings import DASHBOARD_STREAM, Settings
 from ..telemetry import Telemetry
 from ..types import UNREADABLE_POSITION, Position, Update, Verdict
 from .asgi import run_stream
-from .connection import Connection, ExactRoute, Transport, client_address, handover_offer
+from .connection import Connection, ExactRoute, Transport, client_address, handover_offer, names_position
 
 LABEL = "sse"
 HEADERS = [
@@ -279,8 +279,8 @@ class SseEndpoint:
         if len(streams) > 1:
             raise Refused("Ask for one stream a connection; open another connection for another stream.")
         # The last one: a client that reconnects puts its own behind that of the address it was given.
-        positions = [value for name, value in fields if value and _names_position(name)]
-        others = dict.fromkeys(n[:NAME_CHARS] for n, _ in fields if n != "stream" and not _names_position(n))
+        positions = [value for name, value in fields if value and names_position(name)]
+        others = dict.fromkeys(n[:NAME_CHARS] for n, _ in fields if n != "stream" and not names_position(n))
         if others:
             self._telemetry.ignored.labels("query").inc()
         return (streams or [DASHBOARD_STREAM])[0], (positions or [""])[-1], tuple(others)[:NAMES_TOLD]
@@ -317,14 +317,6 @@ class SseEndpoint:
         else:
             self._telemetry.rejected.labels(LABEL, refusal).inc()
             connection.refuse(head, refusal)
-
-
-def _names_position(name: str) -> bool:
-    """Tell whether a name in a query means the position. Replacements of EventSource each spell it their own way.
-
-    event-source-polyfill says `lastEventId`, its forerunner `evs_last_event_id`, others what the header is called.
-    """
-    return name.replace("_", "").replace("-", "").lower() in ("lasteventid", "evslasteventid")
 
 
 def _route(connections: Connections, settings: Settings, telemetry: Telemetry) -> ExactRoute:

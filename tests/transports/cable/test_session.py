@@ -62,6 +62,17 @@ def test_on_the_base_protocol_frames_carry_no_place_but_ours_may_resume() -> Non
     simulate(work)
 
 
+@pytest.mark.parametrize("name", ["lastEventId", "Last-Event-ID", "last-event-id", "lasteventid"])
+def test_the_name_of_the_position_is_read_in_any_spelling(name: str) -> None:
+    async def work(world: World) -> None:
+        world.publish("events", 5)
+        confirm, *updates = world.connect().say("subscribe", LOG, **{name: "e1-3"})
+        assert (confirm["verdict"], confirm["position"]) == ("recovered", "e1-3")
+        assert offsets(updates) == [4, 5]
+
+    simulate(work)
+
+
 @pytest.mark.parametrize("position", ["nonsense", "e0-1", "e1-9", 7, {}])
 def test_a_position_that_cannot_be_served_is_a_gap(position: object) -> None:
     async def work(world: World) -> None:

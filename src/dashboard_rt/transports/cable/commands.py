@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
 
 from ...settings import DASHBOARD_STREAM
 from ...types import Position
+from ..connection import names_position
 
 MAX_IDENTIFIER_BYTES = 1024
+MAX_FIELDS = 20  # of a command, that are looked through: a message has room for thousands
 COMMANDS = frozenset({"subscribe", "unsubscribe", "message", "history", "pong", "ping"})
 
 
@@ -103,6 +106,18 @@ def parse_action(data: object) -> str:
     if not isinstance(action, str):
         raise BadCommand("bad_data")
     return action
+
+
+def position_of(fields: Mapping[str, Any]) -> object:
+    """Return the position that a `subscribe` carries, whatever it is; None when there is none.
+
+    In any spelling: a client that is taken to bring none would lose updates in silence.
+    """
+    text = fields.get("last_event_id")
+    if text is None and len(fields) > 2:  # most have `command` and `identifier` only
+        first = islice(fields.items(), MAX_FIELDS)
+        return next((value for name, value in first if names_position(name)), None)
+    return text
 
 
 class History(NamedTuple):

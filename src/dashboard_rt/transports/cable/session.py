@@ -133,7 +133,7 @@ class CableSession(MessageConnection):
         self.write(frames.encode_frame(text, self._raw))
 
     def _join(self, subscription: CableSubscription, command: Command) -> None:
-        text = command.fields.get("last_event_id")
+        text = commands.position_of(command.fields)
         history = command.fields.get("history") if self._ext else None
         if text is not None:
             position = Position.parse(text) if isinstance(text, str) else None
