@@ -212,6 +212,11 @@ def test_a_malformed_host_is_not_put_into_the_policy(web: Path, host: str) -> No
     assert "connect-src 'self'; base-uri" in policy
 
 
+def test_an_ipv6_host_is_left_to_self(web: Path) -> None:
+    policy = client(web).get("/", headers={"host": "[::1]:3000"}).headers["content-security-policy"]
+    assert "connect-src 'self'; base-uri" in policy
+
+
 def test_pages_are_read_only(web: Path) -> None:
     assert client(web).post("/").status_code == 405
     head = client(web).head("/dashboard")

@@ -155,8 +155,9 @@ class Gate:
 
     def _require_ours(self, host: str) -> None:
         if host and not is_allowed_host(host, self._hosts):
+            name = re.sub(r":[0-9]*$", "", host)[:64]  # as ALLOWED_HOSTS has it
             raise Misdirected(
-                f"This server is not {host[:64]!r}: list that host in ALLOWED_HOSTS if it should be."
+                f"This server is not {name!r}: list that host in ALLOWED_HOSTS if it should be."
             )
 
     def _routable(self, scope: Scope) -> Scope:
