@@ -175,8 +175,8 @@ def content_security_policy(settings: Settings, host: str) -> str:
     """Allow only our own files, no inline script or style, no frames (W3C Content Security Policy Level 3).
 
     The host is named, because `'self'` does not cover WebSockets in every Safari. It is named with both schemes,
-    because behind a proxy that ends TLS the browser's is not ours; an https page may not open ws: anyway. An IPv6 address
-    is not: a policy has no words for one (§2.3.1, host-part), and Chromium complains on the console.
+    because behind a proxy that ends TLS the browser's is not ours; an https page may not open ws: anyway. An IPv6
+    address is not: a policy has no words for one (§2.3.1, host-part), and Chromium complains on the console.
     """
     named = host and not host.startswith("[")
     targets = ["'self'", *(f"{scheme}://{host}" for scheme in ("ws", "wss") if named)]
