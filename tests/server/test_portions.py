@@ -337,6 +337,22 @@ def test_a_close_between_two_fragments_is_a_clean_one(form: str) -> None:
     run_form(form, work)
 
 
+def test_who_does_not_answer_a_close_is_counted_until_it_is_cut(form: str) -> None:
+    async def work(world: World) -> None:
+        world.connections.draining = True  # so that it is told to go at once
+        peer = await world.upgrade()
+        assert json.loads(await peer.text())["type"] == "disconnect"
+        assert await peer.close_code() == 1001
+        await turns()
+        assert world.connections.count == 1
+        world.connections.cut_all()  # as after SEND_TIMEOUT
+        await until(lambda: not world.connections.count)
+        if form != "plain":  # the way to cut it was in the offer, which `run_form` has taken away
+            await peer.rest()
+
+    run_form(form, work)
+
+
 def test_nothing_is_written_before_the_answer_to_the_handshake(form: str) -> None:
     async def work(world: World) -> None:
         peer = await world.connect()

@@ -20,6 +20,7 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
+from ..transports.connection import ABORT_EXTENSION
 from .admission import NEVER, Admission
 from .websocket import ALLOWANCE, PortionedInput, quiet_logger
 
@@ -80,6 +81,8 @@ class WebSocketProtocol(PortionedInput, WebSocketsSansIOProtocol):
         self.conn.skip_handshake()  # type: ignore[attr-defined]  # a HandshakeProtocol
         fields = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
         self.handle_connect(Request(target.decode("ascii"), fields))
+        if not self.close_sent:  # the app runs in a later turn of the loop
+            self.scope["extensions"][ABORT_EXTENSION] = transport.abort  # type: ignore[assignment]
 
     @property
     def streams(self) -> bool:
@@ -99,8 +102,13 @@ class WebSocketProtocol(PortionedInput, WebSocketsSansIOProtocol):
         self.go_on()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """Receive as uvicorn does, which reads on once the app has taken everything; then parse what waits first."""
+        """Receive as uvicorn does, which reads on once the app has taken everything; then parse what waits first.
+
+        uvicorn says that the peer is gone as soon as the app has sent its close: here it is when the socket is.
+        """
         message = await super().receive()
+        if message["type"] == "websocket.disconnect" and self.close_timer is not None:
+            message = await super().receive()  # `connection_lost` sends another one
         if self.unparsed:
             self.hold()
             self.go_on()

@@ -201,6 +201,9 @@ async def run_websocket(
 
     async def end() -> None:
         await send({"type": "websocket.close", "code": socket.code})
+        # The socket is open, and the connection counted, until the peer has answered. `listen` hears of that; a peer
+        # that says nothing is cut after SEND_TIMEOUT.
+        await asyncio.get_running_loop().create_future()
 
     connection.sink = outbox = Outbox(connection, lines, abort)
     connection.socket = socket = AsgiWebSocket(connection, outbox)

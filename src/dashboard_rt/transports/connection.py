@@ -18,6 +18,7 @@ from ..settings import Settings
 from ..telemetry import Telemetry
 
 HANDOVER_EXTENSION = "dashboard_rt.handover"  # the key of the offer among a scope's ASGI extensions
+ABORT_EXTENSION = "dashboard_rt.abort"  # that of a way to cut the socket, where there is no offer
 CORK_BYTES = 16384  # more than this is not gathered: so large a write is worth its system call
 
 
@@ -67,6 +68,15 @@ def handover_offer(scope: Scope) -> Any:
     """Return the offer of our server (server/handover.py) to take the connection over; None under any other."""
     extensions = scope.get("extensions")
     return extensions.get(HANDOVER_EXTENSION) if extensions else None
+
+
+def way_to_abort(scope: Scope) -> Callable[[], None] | None:
+    """Return what cuts the socket of a connection over plain ASGI; None where the server has no way to."""
+    offer = handover_offer(scope)
+    abort: Callable[[], None] | None = (
+        offer.abort if offer is not None else (scope.get("extensions") or {}).get(ABORT_EXTENSION)
+    )
+    return abort
 
 
 def client_address(scope: Scope) -> str | None:

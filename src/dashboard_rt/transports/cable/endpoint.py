@@ -13,7 +13,7 @@ from ...hub.connections import Connections
 from ...settings import Settings
 from ...telemetry import Telemetry
 from ..asgi import run_websocket
-from ..connection import ExactWebSocketRoute, Transport, client_address, handover_offer
+from ..connection import ExactWebSocketRoute, Transport, client_address, handover_offer, way_to_abort
 from .frames import BASE_PROTOCOL, EXT_PROTOCOL, LABEL, Wires
 from .session import CableSession
 
@@ -60,7 +60,7 @@ class CableEndpoint:
             offer.take(session, begin)
             return
         try:
-            await run_websocket(session, receive, send, begin, offer and offer.abort)
+            await run_websocket(session, receive, send, begin, way_to_abort(scope))
         finally:
             session.lost("lost")
 
