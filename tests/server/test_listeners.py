@@ -177,3 +177,9 @@ def test_the_port_that_is_proposed_exists() -> None:
 def test_an_unknown_host_is_explained() -> None:
     error = socket.gaierror(socket.EAI_NONAME, "x")
     assert "HOST nowhere cannot be resolved" in str(listeners.explain(error, "nowhere", 80))
+
+
+@pytest.mark.parametrize("host", [".", "a..example", "a" * 64 + ".example"])
+def test_what_no_name_can_be_is_explained(host: str) -> None:
+    with pytest.raises(BadSetting, match=r"^HOST .* cannot be resolved"):
+        listeners.listen(host, 0)

@@ -39,12 +39,12 @@ def listen(host: str, port: int) -> list[socket.socket]:
                 if port or error.errno != errno.EADDRINUSE:
                     raise
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise explain(error, host, port) from None
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """Return the addresses of `host`, each once. Raises socket.gaierror.
+    """Return the addresses of `host`, each once. Raises socket.gaierror, and UnicodeError for what no name can be.
 
     `localhost` has both loopback addresses, whatever the machine's files say (RFC 6761 §6.3): browsers try both.
     """
@@ -98,9 +98,9 @@ def _listener(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.
     return listener
 
 
-def explain(error: OSError, host: str, port: int) -> BadSetting:
+def explain(error: OSError | UnicodeError, host: str, port: int) -> BadSetting:
     """Turn the system's error into a sentence that says what to do."""
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):  # the latter is Python's for an empty or long label
         return BadSetting(
             f"HOST {host} cannot be resolved: give an address of this machine, such as 127.0.0.1."
         )
