@@ -128,7 +128,9 @@ class Gate:
                 )
             if self._root_path or scope.get("root_path") or scope["path"].endswith("/"):
                 scope = self._routable(scope)
-            if scope["path"] in SHARED_PATHS and scope["type"] == "http":
+            # Most requests have nothing to share: a frame more is a hundredth of the cost of a connect.
+            may_share = self._origins or scope.get("method") == "OPTIONS"
+            if may_share and scope["type"] == "http" and scope["path"] in SHARED_PATHS:
                 await self._share(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
@@ -177,9 +179,7 @@ class Gate:
 
         Errors name it, too: without, a page cannot even read that there is no such stream, and asks for ever.
         """
-        origin = (
-            header(scope["headers"], b"origin") if self._origins or scope["method"] == "OPTIONS" else None
-        )
+        origin = header(scope["headers"], b"origin")
         if origin is None:
             await self._app(scope, receive, send)
         elif scope["method"] == "OPTIONS" and header(scope["headers"], b"access-control-request-method"):
