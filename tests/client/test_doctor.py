@@ -78,8 +78,8 @@ def test_several_findings_at_once() -> None:
     assert "x-accel-buffering is 'yes'" in sse
     assert "permessage-deflate was negotiated" in cable
     assert "the subprotocol is actioncable-v1-json" in cable
-    assert "too short to judge heartbeats: use --seconds 36" in sse
-    assert "too short to judge heartbeats: use --seconds 8" in cable
+    assert "too short to see a heartbeat: use --seconds 36" in sse
+    assert "too short to see a heartbeat: use --seconds 8" in cable
     assert "4 findings." in result.output
     assert result.exit_code == 1
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,13 +15,7 @@ from tests.dialogue import UP, Dialogue, Wire, answer, answers, echo, held, sett
 from tests.handovers import World, get, handshake, run, until
 from tests.leaks import no_cycles
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    yield
-    assert [
-        record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.INFO
-    ] == []
+pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 
 
 def limited(app: Any, connections: int) -> Dialogue:

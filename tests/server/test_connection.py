@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,13 +28,7 @@ from tests.dialogue import (
 from tests.handovers import World, frame, get, handshake, run, until
 from tests.leaks import no_cycles
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    yield
-    assert [
-        record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.INFO
-    ] == []
+pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 
 
 # ---- deadlines

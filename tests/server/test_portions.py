@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -200,11 +199,7 @@ def form(request: pytest.FixtureRequest) -> str:
     return value
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with caplog.at_level(logging.INFO):
-        yield
-    assert [it.getMessage() for it in caplog.get_records("call") if it.name != "asyncio"] == []
+pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 
 
 def run_form(form: str, work: Any, counted: Counter[str] | None = None) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,13 +26,7 @@ from tests.dialogue import (
 )
 from tests.handovers import World, get, handshake, run, until
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    yield
-    assert [
-        record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.INFO
-    ] == []
+pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 
 
 def head_of(size: int, fields: int = 1) -> bytes:

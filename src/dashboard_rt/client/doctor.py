@@ -53,7 +53,7 @@ def _format_measurements(observation: Observation) -> Iterator[str]:
     yield f"  heard     {events or 'nothing'} in {watched:.1f} s, {silence}"
     due = HEARTBEAT_DUE_SECONDS[observation.transport]
     if not kinds[EventKind.HEARTBEAT] and observation.ended_after is None and watched <= due:
-        yield f"            too short to judge heartbeats: use --seconds {due + 1:g} for those"
+        yield f"            too short to see a heartbeat: use --seconds {due + 1:g} for one"
 
 
 def _format_cable_protocol(observation: Observation) -> str:

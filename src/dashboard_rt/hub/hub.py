@@ -40,9 +40,8 @@ PAGE = 200  # updates that one read of the log brings
 # their own: encoded for all at once, thousands of them would stall everybody.
 ENCODINGS_PER_TURN = 1000
 ENCODING_BYTES = 16384  # to write this much costs about as much as one encoding
-COMMON_WIRES = (
-    8  # are served at once, however many updates come: those of clients without identifiers of their own
-)
+# Served at once, however many updates come: the wires of clients without identifiers of their own.
+COMMON_WIRES = 8
 
 P = ParamSpec("P")
 
