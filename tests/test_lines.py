@@ -44,6 +44,12 @@ def test_an_update_is_read_without_its_mark_and_its_end(raw: bytes, text: str) -
     assert read_update(raw) == text
 
 
+def test_what_may_go_on_behind_blank_lines_is_not_taken_for_one_update() -> None:
+    whole = b"{}" + b"\n" * MAX_READ_BYTES + b'{"second": 1}'
+    with pytest.raises(TooLarge):
+        read_update(whole[:MAX_READ_BYTES])
+
+
 @pytest.mark.parametrize(
     ("raw", "error", "sentence"),
     [

@@ -21,9 +21,7 @@ from .types import Position, Receipt
 
 READ_BYTES = 65536
 BATCH_LINES = 1000  # updates of one transaction: other processes wait that long for theirs
-MAX_READ_BYTES = (
-    MAX_UPDATE_BYTES + 8
-)  # of one update: a byte order mark, the end of its line, one byte too many
+MAX_READ_BYTES = MAX_UPDATE_BYTES + 8  # with a byte order mark, the end of the line, and one too many
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -37,7 +35,8 @@ def read_update(raw: bytes) -> str:
     so is the end of its line.
     """
     text = raw.removeprefix(BYTE_ORDER_MARK).rstrip(b"\r\n")
-    if len(text) > MAX_UPDATE_BYTES:
+    # Of an input that fills the read, more may follow that was not read, such as a second update behind blank lines.
+    if len(text) > MAX_UPDATE_BYTES or len(raw) >= MAX_READ_BYTES:
         raise TooLarge(f"An update has at most {MAX_UPDATE_BYTES} bytes: publish less.")
     if text.startswith(UTF_16_MARKS):
         raise InvalidUpdate("This is UTF-16: convert it, with `iconv -f UTF-16 -t UTF-8`.")
