@@ -19,6 +19,10 @@ pytest.register_assert_rewrite(
     "tests.live.stock",
 )
 
+# Behind that: what is imported already cannot be rewritten.
+from tests.services.postgres import PostgresServer  # noqa: E402
+from tests.services.process import service_directory  # noqa: E402
+from tests.services.redis import RedisServer  # noqa: E402
 
 # The default deadline is 200 ms of wall-clock time, which any generated example misses on a machine that is busy.
 settings.register_profile("no deadline", deadline=None)
@@ -32,6 +36,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One cluster for the whole run: each test makes a database of its own in it, and none stops it."""
+    with service_directory() as directory:
+        server = PostgresServer(directory)
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for the whole run: each test uses channels of its own, and none stops it."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(autouse=True)

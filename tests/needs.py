@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -54,6 +55,24 @@ def openssl() -> str:
 def redis_server() -> str:
     """The path of redis-server."""
     return program("redis-server", "redis-server")
+
+
+def postgres_binaries() -> Path:
+    """The folder of initdb, postgres and psql of the newest PostgreSQL that is installed."""
+    # Debian does not put them on the PATH.
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = versions[-1] if versions else shutil.which("initdb")
+    if found is None:
+        missing("POSTGRESQL", "On Debian: apt install postgresql.")
+    return Path(found).resolve().parent
+
+
+def nginx() -> str:
+    """The path of nginx."""
+    path = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if path is None:
+        missing("NGINX", "On Debian: apt install nginx.")
+    return path
 
 
 def two_cores() -> None:

@@ -1,0 +1,90 @@
+"""A PostgreSQL of the tests' own: the installed binaries, a cluster in a temporary folder, an unprivileged user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from tests.needs import postgres_binaries
+from tests.services.process import Service
+
+USER = "tests"
+# Nobody pulls the plug of the machine in a test: what is committed survives the end of every process without fsync.
+QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off")
+
+
+class PostgresServer(Service):
+    """A cluster of its own. `options` are those of `postgres`; the default is quick, not safe from power cuts."""
+
+    name = "postgres"
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._binaries = postgres_binaries()
+        owner = unprivileged()
+        if owner is not None:
+            os.chown(directory, owner.pw_uid, owner.pw_gid)
+            super().__init__(directory, owner.pw_uid, owner.pw_gid)
+        else:
+            super().__init__(directory)
+        self._options = options or QUICK
+        self._databases = count(1)
+
+    def command(self) -> Sequence[str]:
+        listen = ("-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
+        return (str(self._binaries / "postgres"), "-D", str(self.directory / "data"), *listen, *self._options)
+
+    def start(self) -> None:
+        if not (self.directory / "data").exists():
+            words = ("-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+            made = subprocess.run(
+                [self._binaries / "initdb", "-D", self.directory / "data", *words],
+                cwd=self.directory,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+                **self._ids,
+            )
+            assert made.returncode == 0, f"initdb: {made.stderr}"
+        super().start()
+
+    def answers(self) -> bool:
+        return self._client("pg_isready", "-q").returncode == 0
+
+    def _client(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", USER)
+        return subprocess.run(
+            [self._binaries / program, *where, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """Run one statement with psql; its rows, fields with `|` between."""
+        done = self._client("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement)
+        assert done.returncode == 0, f"{statement}: {done.stderr}"
+        return done.stdout.strip()
+
+    def new_database(self) -> str:
+        """Make an empty database; its name."""
+        name = f"test{next(self._databases)}"
+        self.sql(f"CREATE DATABASE {name}")
+        return name
+
+    def url(self, database: str, port: int | None = None) -> str:
+        """The URL of a database; through another port where a proxy stands in front."""
+        return f"postgresql://{USER}@127.0.0.1:{port or self.port}/{database}"
+
+
+def unprivileged() -> pwd.struct_passwd | None:
+    """Return whom PostgreSQL can run as; None when that is us. It refuses root."""
+    if os.getuid() != 0:
+        return None
+    names = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return names.get("postgres") or names["nobody"]

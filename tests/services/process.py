@@ -1,0 +1,105 @@
+"""A service of the tests: a process of its own on a free port, killed with the test run that started it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from tests.live.server import free_port
+from tests.live.wire import until
+
+START_LIMIT = 30.0  # seconds
+DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+
+
+@contextmanager
+def service_directory() -> Iterator[Path]:
+    """Make a folder that other users can reach, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="service-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+class Service:
+    """One process. Subclasses say what it is (`command`) and when it answers (`answers`).
+
+    `user`, `group`: whom it runs as, where the tests are root and it refuses to be.
+    """
+
+    name = "service"
+
+    def __init__(self, directory: Path, user: int | None = None, group: int | None = None) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._ids: dict[str, Any] = {} if user is None else {"user": user, "group": group, "extra_groups": ()}
+        self._log = directory / f"{self.name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it, on the port that it had before, and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*DIE_WITH_PARENT, *self.command()],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the tests
+                **self._ids,
+            )
+        try:
+            until(self._up, f"{self.name} answers", START_LIMIT)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _up(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"{self.name} ended:\n{self._log.read_text(errors='replace')[-2000:]}")
+        return self.answers()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and to all of its processes: those of PostgreSQL each have a session of their own."""
+        parent = psutil.Process(self.pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stop it without its connections noticing (SIGSTOP); `thaw` lets it go on."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a crash would. Does nothing when it does not run."""
+        if self._process is None:
+            return
+        if self.running:
+            self.signal(signal.SIGKILL)
+        self._process.wait()
+        self._process = None
