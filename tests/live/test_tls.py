@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import needs
 from tests.live.cable import V1, CableClient, command, frame, identifier
 from tests.live.conftest import SHARED
 from tests.live.followers import TRANSPORTS, follow
 from tests.live.server import Server
 from tests.live.test_other_servers import FORMS, OURS, publish
 from tests.live.wire import until
+from tests.services.certificates import Certificate, self_signed
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A key and a self-signed certificate."""
-    openssl = needs.openssl()
-    directory = tmp_path_factory.mktemp("tls")
-    key, certificate = directory / "key.pem", directory / "certificate.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command_line = [openssl, "req", "-x509", *kind, *subject, "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command_line, check=True, capture_output=True)
-    return key, certificate
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(params=["uvicorn-handover", pytest.param("uvicorn-plain", marks=pytest.mark.slow)])
-def tls(request: pytest.FixtureRequest, certificate: tuple[Path, Path], tmp_path: Path) -> Iterator[Server]:
+def tls(request: pytest.FixtureRequest, certificate: Certificate, tmp_path: Path) -> Iterator[Server]:
     """uvicorn with TLS, with our protocol classes or its own."""
     key, cert = (str(path) for path in certificate)
     options = [*FORMS[request.param], "--ssl-keyfile", key, "--ssl-certfile", cert]

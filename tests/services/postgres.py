@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
 from tests.needs import postgres_binaries
+from tests.services.certificates import Certificate
 from tests.services.process import Service
 
 USER = "tests"
@@ -18,11 +20,14 @@ QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off")
 
 
 class PostgresServer(Service):
-    """A cluster of its own. `options` are those of `postgres`; the default is quick, not safe from power cuts."""
+    """A cluster of its own. `options` are those of `postgres`; the default is quick, not safe from power cuts.
+
+    With a certificate (`tls`) it refuses connections without TLS.
+    """
 
     name = "postgres"
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, tls: Certificate | None = None) -> None:
         self._binaries = postgres_binaries()
         owner = unprivileged()
         if owner is not None:
@@ -31,11 +36,26 @@ class PostgresServer(Service):
         else:
             super().__init__(directory)
         self._options = options or QUICK
+        if tls is not None:
+            self._options += self._tls_options(tls)
         self._databases = count(1)
 
     def command(self) -> Sequence[str]:
         listen = ("-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
         return (str(self._binaries / "postgres"), "-D", str(self.directory / "data"), *listen, *self._options)
+
+    def _tls_options(self, tls: Certificate) -> tuple[str, ...]:
+        """Give it files of its own: it refuses a key that another user can read, or owns."""
+        own = Certificate(self.directory / "key.pem", self.directory / "certificate.pem")
+        for source, copy in zip(tls, own, strict=True):
+            shutil.copyfile(source, copy)
+            copy.chmod(0o600)
+            if self._ids:
+                os.chown(copy, self._ids["user"], self._ids["group"])
+        access = self.directory / "access.conf"
+        access.write_text("hostssl all all 127.0.0.1/32 trust\n")
+        files = {"ssl_cert_file": own.certificate, "ssl_key_file": own.key, "hba_file": access}
+        return ("-c", "ssl=on", *(word for name, path in files.items() for word in ("-c", f"{name}={path}")))
 
     def start(self) -> None:
         if not (self.directory / "data").exists():

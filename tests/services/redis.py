@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.needs import redis_server
+from tests.services.certificates import Certificate
 from tests.services.process import Service
 
 
 class RedisServer(Service):
-    """`tls`: a folder with `cert.pem` and `key.pem`; then it speaks nothing but TLS."""
+    """With a certificate (`tls`) it speaks nothing but TLS."""
 
     name = "redis"
 
-    def __init__(self, directory: Path, *options: str, tls: Path | None = None) -> None:
+    def __init__(self, directory: Path, *options: str, tls: Certificate | None = None) -> None:
         super().__init__(directory)
         self._program = redis_server()
         self._options = options
@@ -28,12 +29,7 @@ class RedisServer(Service):
     def command(self) -> Sequence[str]:
         port: tuple[str, ...] = ("--port", str(self.port))
         if self._tls is not None:
-            files = (
-                "--tls-cert-file",
-                str(self._tls / "cert.pem"),
-                "--tls-key-file",
-                str(self._tls / "key.pem"),
-            )
+            files = ("--tls-cert-file", str(self._tls.certificate), "--tls-key-file", str(self._tls.key))
             port = ("--port", "0", "--tls-port", str(self.port), *files, "--tls-auth-clients", "no")
         keep_nothing = ("--save", "", "--appendonly", "no")
         return (self._program, *port, "--bind", "127.0.0.1", *keep_nothing, *self._options)
