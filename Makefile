@@ -19,6 +19,10 @@ test-slow: .venv/dev  ## the rest: fuzzing, durability, the second instrument, p
 	$(PY) -m pytest -n 2 --dist worksteal -m "slow and not alone"
 	$(PY) -m pytest -m "slow and alone"
 
+chaos: .venv/dev  ## ten minutes of random faults on servers, PostgreSQL and Redis; SEED=n repeats a run
+	@scripts/setup-services
+	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
+
 check: .venv/dev  ## ruff, mypy, and that our documents say what their result files say
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -38,4 +42,4 @@ bench: .venv/dev  ## about a minute: SSE and cable side by side
 .DEFAULT:
 	@echo "There is no 'make $@'. There is:" >&2; $(MAKE) -s help >&2; exit 2
 
-.PHONY: help run test test-slow check bench
+.PHONY: help run test test-slow chaos check bench

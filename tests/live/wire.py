@@ -44,11 +44,12 @@ def until(check: Callable[[], T], what: str, limit: float = LIMIT) -> T:
 
 
 class Address(NamedTuple):
-    """Where a server listens."""
+    """Where a server listens. `patience`: seconds for which its clients wait for each read."""
 
     host: str
     port: int
     tls: bool = False
+    patience: float = LIMIT
 
     @property
     def netloc(self) -> str:
@@ -61,7 +62,7 @@ class Address(NamedTuple):
     def connect(self, rcvbuf: int | None = None) -> socket.socket:
         """A connected socket; `rcvbuf` (bytes) has to be set before the connect to make a slow reader."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.settimeout(LIMIT)
+        sock.settimeout(self.patience)
         if rcvbuf is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         try:

@@ -24,6 +24,7 @@ DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") 
 def service_directory() -> Iterator[Path]:
     """Make a folder that other users can reach, unlike those of pytest."""
     with tempfile.TemporaryDirectory(prefix="service-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
         yield Path(name)
 
 

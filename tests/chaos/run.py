@@ -1,0 +1,124 @@
+"""One run: start the world, let faults loose on it for a while, heal it, and compare what everybody saw."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.clients import END, STREAM, RepeatingPublisher, ResumingClient, publish
+from tests.chaos.faults import Mischief, all_faults
+from tests.chaos.ledger import ClientRecord, Ledger, Seen
+from tests.chaos.world import World, running
+from tests.live.followers import TRANSPORTS, Position, follow
+
+END_LIMIT = 90.0  # seconds that everybody has to catch up once all is healed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`seconds` of faults, by `mischief` hands at once; `clients` of each transport."""
+
+    seed: int
+    seconds: float = 600.0
+    clients: int = 12
+    publishers: int = 4
+    mischief: int = 3
+    pause: float = 0.05  # the mean of seconds between two publishes of one publisher
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The ledger in words, and what is wrong."""
+
+    report: str
+    wrong: list[str]
+
+
+def run(plan: Plan, directory: Path) -> Outcome:
+    """Run a plan below `directory`, which other users can reach."""
+    ledger = Ledger()
+    with running(directory) as world:
+        clients = start_clients(plan, world, ledger)
+        publishers = start_publishers(plan, world, ledger)
+        lock, busy, faults = threading.Lock(), set[str](), all_faults(world)
+        hands = [Mischief(faults, ledger, busy, lock, plan.seed * 1000 + n) for n in range(plan.mischief)]
+        for hand in hands:
+            hand.start()
+        let_pass(plan.seconds, [*hands, *publishers, *clients])
+        for hand in hands:
+            hand.stop()
+        for hand in hands:
+            hand.join(60)
+        world.heal()
+        for publisher in publishers:
+            publisher.stop()
+        for publisher in publishers:
+            publisher.join(END_LIMIT)
+        last = publish(END, lambda: world.nodes[0].address, ledger)
+        ledger.acknowledged[END] = last
+        wrong = [*finish(clients), *failures([*hands, *publishers])]
+        log = read_log(world, last)
+    return Outcome(ledger.report(log), [*wrong, *ledger.faults_found(log)])
+
+
+def start_clients(plan: Plan, world: World, ledger: Ledger) -> list[ResumingClient]:
+    """Start all clients and wait until each is connected."""
+    clients: list[ResumingClient] = []
+    for number, transport in itertools.product(range(plan.clients), TRANSPORTS):
+        record = ClientRecord(f"{transport} {number}")
+        ledger.clients.append(record)
+        seed = plan.seed * 1000 + len(clients)
+        clients.append(ResumingClient(record, transport, world.addresses, seed))
+    for client in clients:
+        client.start()
+    for client in clients:
+        assert client.started.wait(30), f"{client.name} has not connected"
+    return clients
+
+
+def start_publishers(plan: Plan, world: World, ledger: Ledger) -> list[RepeatingPublisher]:
+    numbers = itertools.count()
+    publishers = [
+        RepeatingPublisher(ledger, numbers, world.addresses, plan.seed * 1000 + n, plan.pause)
+        for n in range(plan.publishers)
+    ]
+    for publisher in publishers:
+        publisher.start()
+    return publishers
+
+
+def let_pass(seconds: float, threads: Sequence[Mischief | RepeatingPublisher | ResumingClient]) -> None:
+    """Let the time pass that the plan asks for, or less when somebody has failed."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not any(thread.error for thread in threads):
+        threading.Event().wait(0.2)
+
+
+def failures(threads: Sequence[Mischief | RepeatingPublisher]) -> list[str]:
+    return [f"FAILED: {type(thread).__name__}: {thread.error!r}" for thread in threads if thread.error]
+
+
+def finish(clients: list[ResumingClient]) -> list[str]:
+    """Wait until each client has seen the last update; who has not, and why."""
+    deadline = time.monotonic() + END_LIMIT
+    wrong = []
+    for client in clients:
+        client.join(max(0.0, deadline - time.monotonic()))
+        if client.error is not None:
+            wrong.append(f"FAILED: {client.name}: {client.error!r}")
+        elif client.is_alive():
+            wrong.append(f"LOST: {client.name} has not seen the last update in {END_LIMIT:g} s")
+    return wrong
+
+
+def read_log(world: World, last: int) -> list[Seen]:
+    """Read the whole stream as a client that comes back to its beginning."""
+    address = world.nodes[0].server.address
+    with follow("sse", address, STREAM) as newcomer:
+        epoch = newcomer.cursor.epoch
+    with follow("sse", address, STREAM, Position(epoch, 0)) as reader:
+        return list(zip(range(1, last + 1), reader.numbers(last), strict=True))
