@@ -117,6 +117,18 @@ document.addEventListener("visibilitychange", () => {
   draw();
 });
 
+// --- what the server has to do without, in its words; that it does not answer is the panels' to tell
+
+const HEALTH_SECONDS = 5;
+
+async function showHealth() {
+  if (document.hidden || !connections.some(({ client }) => client.state === "live")) return;
+  const { degraded } = await fetch(settings.health_endpoint)
+    .then((response) => response.json())
+    .catch(() => ({ degraded: [] }));
+  document.querySelector("#degraded").textContent = degraded.join(" ");
+}
+
 // --- buttons
 
 async function trigger(button) {
@@ -140,5 +152,7 @@ for (const link of document.querySelectorAll("[data-view]")) {
 }
 
 draw();
+showHealth();
+setInterval(showHealth, HEALTH_SECONDS * 1000);
 setInterval(draw, 1000); // ages grow without any update
 if (settings.sse_auto_refresh) each((client) => client.open())();

@@ -170,7 +170,14 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
         hub=parts.hub,
         dashboard=parts.dashboard,
         collectors=parts.collectors,
-        stats=Stats(parts.hub, parts.connections, parts.follower, parts.broker, parts.telemetry),
+        stats=Stats(
+            hub=parts.hub,
+            connections=parts.connections,
+            follower=parts.follower,
+            broker=parts.broker,
+            settings=settings,
+            telemetry=parts.telemetry,
+        ),
     )
 
     @asynccontextmanager

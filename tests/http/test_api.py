@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -60,7 +60,8 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 
 def test_health(client: TestClient) -> None:
-    assert client.get("/up").json() == client.get("/health").json() == {"status": "ok"}
+    assert client.get("/up").json() == {"status": "ok"}
+    assert client.get("/health").json() == {"status": "ok", "degraded": []}
     ready = client.get("/ready")
     assert (ready.status_code, ready.json()) == (
         200,
@@ -166,7 +167,7 @@ def test_debug_masks_secrets(client: TestClient) -> None:
     answer = client.get("/dashboard/debug")
     assert "s3cret" not in answer.text
     debug = answer.json()
-    assert debug["settings"]["PUBLISH_TOKEN"] == "***" and debug["ready"] is True
+    assert debug["settings"]["PUBLISH_TOKEN"] == "***" and debug["degraded"] == []
     assert debug["log"]["streams"]["events"] == {"kind": "log", "oldest_id": 1, "last_id": 0}
     assert debug["broker"] == {"url": "memory://", "connected": True}
     assert debug["stats"].keys() == client.get("/dashboard/stats").json().keys()
@@ -195,15 +196,14 @@ class FakeLog(EventLog):
 
 
 class FakeStats(Stats):
-    """A process that is ready, or is not. `taken` counts its snapshots."""
+    """A process that says what it lacks. `taken` counts its snapshots."""
 
-    def __init__(self, ready: bool) -> None:
-        self.is_ready = ready
+    def __init__(self, *lacks: str) -> None:
+        self.lacks = lacks
         self.taken = 0
 
-    @property
-    def ready(self) -> bool:
-        return self.is_ready
+    def degraded(self) -> list[str]:
+        return [*self.lacks]
 
     def snapshot(self) -> dict[str, object]:
         self.taken += 1
@@ -227,10 +227,10 @@ class FakeCollectors(Collectors):
 def failing(
     error: BaseException | None = None,
     connected: bool = True,
-    ready: bool = True,
+    lacks: Sequence[str] = (),
     overdue: list[str] | None = None,
 ) -> TestClient:
-    reading = endpoints(FakeLog(error), FakeStats(ready), connected=connected, overdue=overdue)
+    reading = endpoints(FakeLog(error), FakeStats(*lacks), connected=connected, overdue=overdue)
     return served(reading)
 
 
@@ -262,10 +262,19 @@ def endpoints(
 @pytest.mark.parametrize(
     ("client", "answer"),
     [
-        (failing(LogUnavailable("gone")), {"log": False, "broker": True, "hub": True}),
-        (failing(TimeoutError()), {"log": False, "broker": True, "hub": True}),
-        (failing(connected=False), {"log": True, "broker": False, "hub": True}),
-        (failing(ready=False), {"log": True, "broker": True, "hub": False}),
+        (failing(LogUnavailable("Gone.")), {"log": False, "broker": True, "hub": True, "detail": "Gone."}),
+        (
+            failing(TimeoutError()),
+            {"log": False, "broker": True, "hub": True, "detail": "The log did not answer in time."},
+        ),
+        (
+            failing(connected=False, lacks=["It is away."]),
+            {"log": True, "broker": False, "hub": False, "detail": "It is away."},
+        ),
+        (
+            failing(lacks=["It stops."]),
+            {"log": True, "broker": True, "hub": False, "detail": "It stops."},
+        ),
         (
             failing(overdue=["One is late.", "Two too."]),
             {"log": True, "broker": True, "hub": True, "jobs": False, "detail": "One is late. Two too."},
@@ -276,6 +285,12 @@ def test_not_ready(client: TestClient, answer: dict[str, object]) -> None:
     ready = client.get("/ready")
     assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", **answer})
     assert client.get("/up").status_code == 200, "alive all the same"
+    assert client.get("/health").json()["status"] == "ok", "alive all the same"
+
+
+def test_health_says_what_is_degraded() -> None:
+    client = failing(lacks=["The broker is away."], overdue=["One is late."])
+    assert client.get("/health").json()["degraded"] == ["The broker is away.", "One is late."]
 
 
 def test_jobs_that_run_are_ready() -> None:
@@ -303,7 +318,7 @@ def test_a_log_that_hangs_does_not_hang_the_answer(monkeypatch: pytest.MonkeyPat
 
 
 def test_figures_are_looked_up_once_a_second_however_many_ask() -> None:
-    now, stats = [0.0], FakeStats(ready=True)
+    now, stats = [0.0], FakeStats()
     client = served(endpoints(FakeLog(None), stats, clock=lambda: now[0]))
     for _ in range(5):
         assert client.get("/dashboard/stats").json() == client.get("/dashboard/debug").json()["stats"]
@@ -323,7 +338,7 @@ async def test_the_log_is_asked_once_however_many_wait() -> None:
             await answer.wait()
             return LogState("e", {})
 
-    reading, request = endpoints(SlowLog(None), FakeStats(ready=True), clock=lambda: now[0]), cast(Any, None)
+    reading, request = endpoints(SlowLog(None), FakeStats(), clock=lambda: now[0]), cast(Any, None)
     waiting = [asyncio.create_task(reading.debug(request)) for _ in range(3)]
     await asyncio.sleep(0)
     now[0] = 5.0

@@ -82,6 +82,7 @@ def test_views(web: Path, path: str, view: str) -> None:
         "stream": "dashboard_updates",
         "sse_endpoint": "/dashboard/stream",
         "cable_endpoint": "/cable",
+        "health_endpoint": "/health",
         "sse_auto_refresh": True,
         "sse_connection_timeout": 30.0,
         "sse_retry_interval": 1000,

@@ -31,19 +31,21 @@ class World:
         self.broker = SimpleNamespace(connected=True)
         process = self.process
         self._stats = Stats(
-            process.hub,
-            process.connections,
-            process.follower,
-            cast(Broker, self.broker),
-            process.telemetry,
+            hub=process.hub,
+            connections=process.connections,
+            follower=process.follower,
+            broker=cast(Broker, self.broker),
+            settings=settings,
+            telemetry=process.telemetry,
         )
 
     def publish(self, stream: str, count: int, committed_ms: float = 0.0) -> None:
         notification = self.log.append(stream, count)
         self.process.follower.on_notification(notification._replace(committed_ms=committed_ms))
 
-    def ready(self) -> bool:
-        return self._stats.ready
+    def degraded(self) -> list[str]:
+        """The first words of each sentence."""
+        return [sentence.partition(":")[0] for sentence in self._stats.degraded()]
 
     def connect(self, wire: str, stream: str) -> Reader:
         reader = Reader(stream, Kind.STATE)
@@ -65,20 +67,19 @@ def simulate(work: Callable[[World], Awaitable[None]]) -> None:
         runner.run(run())
 
 
-def test_ready_while_following_connected_and_not_draining() -> None:
+def test_a_process_says_what_it_has_to_do_without() -> None:
     async def work(world: World) -> None:
-        assert world.ready()
+        assert world.degraded() == []
         world.broker.connected = False
-        assert not world.ready()
-        world.broker.connected = True
+        assert world.degraded() == ["The broker is away"]
         world.log.broken = True
         await asyncio.sleep(2)
-        assert not world.ready()
-        world.log.broken = False
+        assert world.degraded() == ["The log cannot be read", "The broker is away"]
+        world.log.broken, world.broker.connected = False, True
         await asyncio.sleep(3)
-        assert world.ready()
+        assert world.degraded() == []
         world.process.connections.draining = True
-        assert not world.ready()
+        assert world.degraded() == ["This process is stopping"]
 
     simulate(work)
 

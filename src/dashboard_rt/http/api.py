@@ -69,7 +69,7 @@ class ReadEndpoints:
         """Return the routes of this module. All are GET, and HEAD, which Starlette adds."""
         paths = {
             "/up": self.up,
-            "/health": self.up,
+            "/health": self.health,
             "/ready": self.ready,
             "/metrics": self._for_operators(self.prometheus),
             "/dashboard/refresh": self.refresh,
@@ -93,18 +93,23 @@ class ReadEndpoints:
         """Answer at all: the process is alive, whatever else is away."""
         return Json({"status": "ok"})
 
+    async def health(self, request: Request) -> Response:
+        """Answer as `up`, with a sentence for each thing that is degraded: the page shows them."""
+        return Json({"status": "ok", "degraded": self._degraded()})
+
     async def ready(self, request: Request) -> Response:
         """Answer 200 when the log can be read and is followed, the broker is connected and the jobs run, else 503."""
+        log, degraded = await self._log_state(), self._degraded()
         checks = {
-            "log": "error" not in await self._log_state(),
+            "log": "error" not in log,
             "broker": self._broker.connected,
-            "hub": self._stats.ready,
+            "hub": not self._stats.degraded(),
         }
-        overdue = self._collectors.overdue()
         if self._collectors.scheduled:
-            checks["jobs"] = not overdue
+            checks["jobs"] = not self._collectors.overdue()
         ready = all(checks.values())
-        detail = {"detail": " ".join(overdue)} if overdue else {}
+        sentences = [*degraded, *([log["error"]] if "error" in log else [])]
+        detail = {"detail": " ".join(sentences)} if sentences else {}
         return Json({"status": "ok" if ready else "unavailable", **checks, **detail}, 200 if ready else 503)
 
     async def prometheus(self, request: Request) -> Response:
@@ -136,10 +141,13 @@ class ReadEndpoints:
                 "settings": settings,
                 "log": await self._log_state(),
                 "broker": {"url": settings["BROKER_URL"], "connected": self._broker.connected},
-                "ready": self._stats.ready,
+                "degraded": self._degraded(),
                 "stats": self._recent_stats(),
             }
         )
+
+    def _degraded(self) -> list[str]:
+        return [*self._stats.degraded(), *self._collectors.overdue()]
 
     def _recent_stats(self) -> dict[str, object]:
         """Return figures that are at most a second old: anybody may ask as often as he likes."""

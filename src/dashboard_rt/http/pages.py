@@ -130,6 +130,7 @@ def page_json(settings: Settings, view: str, newest: Update | None, host: str, p
         "stream": DASHBOARD_STREAM,
         "sse_endpoint": sse_endpoint(settings, host, prefix),
         "cable_endpoint": f"{prefix}/cable",
+        "health_endpoint": f"{prefix}/health",
         "sse_auto_refresh": settings.sse_auto_refresh,
         "sse_connection_timeout": settings.sse_connection_timeout,
         "sse_retry_interval": settings.sse_retry_interval,

@@ -15,27 +15,42 @@ from ..dashboard.system_metrics import resident_bytes
 from ..hub.connections import Connections
 from ..hub.follower import Follower
 from ..hub.hub import Hub
+from ..settings import Settings
 from ..telemetry import Telemetry
 from ..types import Verdict
 
 
 class Stats:
-    """Readiness and figures of one process. Its uptime counts from the making of this object."""
+    """What one process lacks, and its figures. Its uptime counts from the making of this object."""
 
     def __init__(
-        self, hub: Hub, connections: Connections, follower: Follower, broker: Broker, telemetry: Telemetry
+        self,
+        *,
+        hub: Hub,
+        connections: Connections,
+        follower: Follower,
+        broker: Broker,
+        settings: Settings,
+        telemetry: Telemetry,
     ) -> None:
         self._hub = hub
         self._connections = connections
         self._follower = follower
         self._broker = broker
+        self._poll_seconds = settings.poll_seconds
         self._telemetry = telemetry
         self._started_at = time.monotonic()
 
-    @property
-    def ready(self) -> bool:
-        """Whether the process follows the log, is connected to the broker, and is not shutting down."""
-        return self._follower.following and self._broker.connected and not self._connections.draining
+    def degraded(self) -> list[str]:
+        """Return a sentence for each thing that this process has to do without, and what that means. Asks nobody."""
+        found = {
+            "The log cannot be read: nothing can be published, and nothing new is sent. It is tried again every "
+            "second, and clients stay connected.": not self._follower.following,
+            "The broker is away: updates of other processes come within "
+            f"{self._poll_seconds:g} s instead of at once. None is lost.": not self._broker.connected,
+            "This process is stopping: clients are sent to another one.": self._connections.draining,
+        }
+        return [sentence for sentence, holds in found.items() if holds]
 
     def snapshot(self) -> dict[str, object]:
         """Return the JSON of /dashboard/stats: figures of the process, of each transport and of each stream."""
