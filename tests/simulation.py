@@ -308,8 +308,9 @@ class Reader:
         elif self.expected is not None and self.position is not None and self.position.epoch == at.epoch:
             assert at.id > self.expected, f"sent back from {self.expected} to {at.id}"
             assert missed == at.id - self.expected
-        elif missed is not None and self.position is not None and self.position.epoch == at.epoch:
-            assert missed == at.id - self.position.id
+        elif self.asked is not None and self.asked.epoch == at.epoch:
+            assert at.id > self.asked.id, f"sent back from {self.asked.id} to {at.id}"
+            assert missed == at.id - self.asked.id
         self.position, self.expected = at, at.id
 
     def _update(self, n: int, position: Position | None) -> None:

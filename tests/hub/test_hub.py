@@ -369,6 +369,44 @@ def test_a_position_ahead_of_this_process_is_looked_up_before_the_decision() -> 
     simulate(run())
 
 
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_reader_that_is_ahead_of_a_process_without_its_log_waits_for_it(wire: str) -> None:
+    """Another process has sent it updates that this one has not read: with `gap` it would get them twice."""
+
+    async def run() -> None:
+        world = await World().start()
+        world.publish("events", 4)
+        reader = world.readers[3]
+        reader.position = Position(world.log.epoch, 3)
+        world.log.broken = True
+        world.connect(reader, 0, wire, resume=True)
+        await asyncio.sleep(60)
+        reader.read()
+        assert reader.verdicts == []
+        world.log.broken = False
+        await asyncio.sleep(1)
+        reader.read()
+        assert (reader.verdicts, reader.seen) == (["recovered"], [4])
+        assert not world.processes[0].hub._resumer._questions
+
+    simulate(run())
+
+
+def test_a_reader_that_leaves_while_it_waits_for_the_log_is_forgotten() -> None:
+    async def run() -> None:
+        world = await World().start()
+        world.publish("events", 4)
+        world.log.broken = True
+        world.readers[3].position = Position(world.log.epoch, 3)
+        world.connect(world.readers[3], 0, "sse", resume=True)
+        await asyncio.sleep(5)
+        world.readers[3].drop()
+        await asyncio.sleep(1)
+        assert not world.processes[0].hub._resumer._tasks
+
+    simulate(run())
+
+
 async def turns_until_served(readers: list[Reader], updates: int) -> list[int]:
     """Return how many readers have got all updates after each turn of the loop."""
 

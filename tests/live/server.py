@@ -19,7 +19,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from tests.live.sse import SseClient
-from tests.live.wire import Address, Headers, Response, ask, until
+from tests.live.wire import Address, Closed, Headers, Response, ask, until
 
 TOKEN = "a-token-of-the-tests"
 FORBIDDEN: tuple[str, ...] = (  # what a healthy server never logs, whatever its clients do
@@ -133,7 +133,7 @@ class Server:
             raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.output()[-4000:]}")
         try:
             return ask(self.address, "GET", "/up").status == 200
-        except OSError:
+        except (OSError, Closed):
             return False
 
     @property

@@ -24,6 +24,7 @@ class FaultProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._shut: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -50,7 +51,7 @@ class FaultProxy:
         self._call(self._reset_all)
 
     def half_close(self) -> None:
-        """Send an end of stream on every connection, in both directions, and go on passing what still comes."""
+        """Send an end of stream on every connection, in both directions. What still comes is dropped."""
         self._call(self._shut_all)
 
     def hold(self) -> None:
@@ -88,6 +89,7 @@ class FaultProxy:
             reset(writer)
 
     def _shut_all(self) -> None:
+        self._shut |= self._writers
         for writer in self._writers:
             with suppress(OSError, RuntimeError):
                 writer.write_eof()
@@ -120,6 +122,7 @@ class FaultProxy:
                 )
             finally:
                 self._writers -= pair
+                self._shut -= pair
                 upstream_writer.close()
         except OSError:
             reset(writer)
@@ -132,6 +135,8 @@ class FaultProxy:
             if self._delay:
                 await asyncio.sleep(self._delay)
             await self._flowing.wait()
+            if writer.transport.is_closing() or writer in self._shut:
+                continue  # it was half-closed: what still comes has nowhere to go
             writer.write(data)
             await writer.drain()
         await self._flowing.wait()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from ..eventlog.log import EventLog
 from ..telemetry import Telemetry
 from ..types import Position, Verdict
-from .subscription import Resume, StreamRange, Subscriber, Subscription, Topic
+from .subscription import ENDED, Resume, StreamRange, Subscriber, Subscription, Topic
 from .tasks import BackgroundTasks
 
 MAX_QUESTIONS = 64  # of one connection that may wait for the log; further ones are answered from memory
@@ -20,6 +20,7 @@ MAX_LOOKUPS = (
     64  # of a time in the log, for all connections together: any client may ask, and each is a query
 )
 LOOKUPS_AT_ONCE = 2  # more would stand in the way of the reads that live delivery needs
+RETRY_SECONDS = 0.5  # between two looks at a log that is away
 
 
 def decide(position: Position | None, held: StreamRange, max_replay: int) -> Resume:
@@ -59,12 +60,15 @@ class Resumer:
     def after(self, subscription: Subscription, position: Position | None, then: Then) -> None:
         """Resume behind a position. Calls `then` at once where memory has the answer."""
         topic = subscription.topic
-        ours = position is not None and position.epoch == topic.epoch
-        known = position is None or topic.tail.first_id - 1 <= position.id <= topic.tail.head
-        if ours and not known and self._may_ask(subscription.connection):
+        if (
+            position is not None
+            and position.epoch == topic.epoch
+            and not topic.tail.first_id - 1 <= position.id <= topic.tail.head
+            and self._may_ask(subscription.connection)
+        ):
             # Another process may have committed what this one has not read yet, or trimmed what this one believes
             # is held: look at the log before deciding.
-            self._ask(subscription, self._look_and_decide(topic, position), then)
+            self._ask(subscription, self._look_and_decide(subscription, position), then)
         else:
             then(subscription, self._decide(topic, position))
 
@@ -101,15 +105,26 @@ class Resumer:
             if not self._questions[connection]:
                 del self._questions[connection]
 
-    async def _look_and_decide(self, topic: Topic, position: Position | None) -> Resume:
-        await self._look()
+    async def _look_and_decide(self, subscription: Subscription, position: Position) -> Resume:
+        """Decide after a look at the log. One that is away is waited for by a client that is ahead of this process.
+
+        Another process may have sent it what this one has not read. Told `gap`, it would get that a second time.
+        """
+        topic = subscription.topic
+        while not await self._look() and subscription.cursor != ENDED:
+            if position.epoch != topic.epoch or position.id <= topic.tail.head:
+                break  # what is known is enough
+            await asyncio.sleep(RETRY_SECONDS)
         return self._decide(topic, position)
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Read what the log has beyond the heads; False when that fails."""
         try:
             await self._refresh()
-        except Exception as error:  # noqa: BLE001  a client waits for its verdict: decide on what is known
+        except Exception as error:  # noqa: BLE001  a client waits for its verdict, which comes all the same
             self._telemetry.swallow("resume.look", error)
+            return False
+        return True
 
     # ---- a time in the log
 
