@@ -31,7 +31,8 @@ PLACE = {name: place for place, names in enumerate(LAW) for name in names}
 
 # Which of our modules may import what comes from elsewhere.
 DOORS = {
-    "databases": r"eventlog/sqlite_connection\.py",
+    "databases": r"eventlog/(sqlite|postgres)_connection\.py",
+    "asyncpg": r"eventlog/postgres_failures\.py|broker/.*",
     "aiosqlite": r"eventlog/sqlite_connection\.py",
     "broadcaster": r"broker/.*",
     "uvicorn": r"server/.*",

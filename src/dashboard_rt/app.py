@@ -20,9 +20,11 @@ from .broker.base import Broker, OnNotification
 from .broker.memory import MemoryBroker
 from .dashboard.collectors import Collectors
 from .dashboard.model import Dashboard
+from .env import is_postgres
 from .errors import BadSetting
 from .eventlog.database import Database
 from .eventlog.log import EventLog
+from .eventlog.postgres import PostgresDatabase
 from .eventlog.publisher import Publisher
 from .eventlog.sqlite import SqliteDatabase
 from .http import pages, publish
@@ -63,10 +65,17 @@ class PublishingParts:
     def build(cls, settings: Settings, labels: Sequence[str] = ()) -> PublishingParts:
         """Make the parts; nothing is opened yet. `labels` are those of the transports."""
         telemetry = Telemetry(labels)
-        db = SqliteDatabase(settings.database_url)
+        db = make_database(settings, telemetry)
         log = EventLog(db, settings.streams)
         broker = BROKERS[settings.broker_url.partition(":")[0]](telemetry)
         return cls(settings, telemetry, db, log, broker, Publisher(log, broker, settings, telemetry))
+
+
+def make_database(settings: Settings, telemetry: Telemetry) -> Database:
+    """Return the database that DATABASE_URL names; nothing is opened yet."""
+    if is_postgres(settings.database_url):
+        return PostgresDatabase(settings.database_url, settings.database_ssl, telemetry)
+    return SqliteDatabase(settings.database_url)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,10 @@ def _two_heartbeats(seen: Mapping[str, Any]) -> float:
     return 2 * float(seen["sse_heartbeat"])
 
 
+def _sslmode(seen: Mapping[str, Any]) -> str:
+    return env.sslmode(seen["database_url"])
+
+
 NO_VALUE = Derived("", lambda seen: None)
 NO_ORIGINS = Derived("", lambda seen: ())
 NO_PATH = Derived("", lambda seen: "")
@@ -59,6 +63,15 @@ class Settings:
     ]
     database_url: Annotated[
         str, Variable("sqlite:///./dashboard.db", env.database_url, "Where the log and the records are kept.")
+    ]
+    database_ssl: Annotated[
+        str,
+        Variable(
+            Derived("the `sslmode` of `DATABASE_URL`, else `prefer`", _sslmode),
+            env.one_of("off", "prefer", "require", "verify-full"),
+            "TLS to PostgreSQL: `prefer` where the server has it, `require` always, `verify-full` with its "
+            "certificate checked, or `off`.",
+        ),
     ]
     broker_url: Annotated[
         str,

@@ -183,6 +183,9 @@ class Telemetry:
         )
         self.log_reads = self._counter("log_reads", "Reads of the log, and what for.", "why")
         self.log_holes = self._counter("log_holes", "Places where updates were found missing in the log.")
+        self.database_reconnects = self._counter(
+            "database_reconnects", "Times that a lost database was opened anew."
+        )
         self.poll_errors = self._counter("poll_errors", "Looks at the log that failed.")
         for result in ("ok", "repeated", "refused", "failed"):
             self.publishes.labels(result)

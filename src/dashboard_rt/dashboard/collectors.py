@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from ..eventlog.database import Database, Query, Transaction
+from ..eventlog.database import Database, Lock, Query, Transaction
 from ..eventlog.publisher import Publisher
 from ..settings import DASHBOARD_STREAM
 from ..telemetry import Telemetry
@@ -190,6 +190,7 @@ def _claim(job: Job, now_ms: int) -> Transaction[bool]:
     The column `slot` holds the Unix ms of the last run. One that lies in the future was written before the clock was
     set back: it is worth nothing, but for the period within which the clocks of two machines may differ.
     """
+    yield Lock(f"job {job.name}")
     rows = yield Query("SELECT max(slot) FROM job_claims WHERE job = :job", {"job": job.name})
     last_ms, period_ms = rows[0][0], job.period * 1000
     if last_ms is not None and -period_ms < now_ms - last_ms < LEAST_DISTANCE * period_ms:

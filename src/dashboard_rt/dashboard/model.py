@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ..eventlog.database import Database, Query, Transaction, Values
+from ..eventlog.database import Database, Lock, Query, Transaction, Values
 
 ACTIVITIES_SHOWN = 10
 
@@ -116,7 +116,7 @@ class Dashboard:
 
     async def _system_status(self) -> dict[str, Any]:
         rows = await self._db.fetch_all(
-            "SELECT s.*, (SELECT 100.0 * sum(CASE WHEN status = 'offline' THEN 0 ELSE 1 END) / count(*) "
+            "SELECT s.*, (SELECT avg(CAST(CASE WHEN status = 'offline' THEN 0 ELSE 100 END AS DOUBLE PRECISION)) "
             "FROM statuses) AS uptime FROM statuses s ORDER BY id DESC LIMIT 1",
         )
         if not rows:
@@ -145,6 +145,7 @@ def _add_status(values: Values, keep: int) -> Transaction[Health | None]:
 
     Two processes that check at the same time would otherwise both report one change.
     """
+    yield Lock("status")
     before = yield Query("SELECT status FROM statuses ORDER BY id DESC LIMIT 1")
     yield from _add_record("statuses", values, keep)
     return Health(before[0][0]) if before else None

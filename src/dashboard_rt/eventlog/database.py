@@ -2,7 +2,7 @@
 
 A transaction is a generator: it yields statements and is sent their rows. So the same lines run whole in the
 thread of a SQLite connection, or one await at a time on a database that is reached over a network. SQL is what
-SQLite and PostgreSQL both understand, with `:name` for values.
+SQLite and PostgreSQL both understand, with `:name` for values; a value whose type PostgreSQL cannot see is CAST.
 """
 
 from __future__ import annotations
@@ -31,7 +31,16 @@ class Insert(NamedTuple):
     rows: Sequence[Sequence[Any]]
 
 
-Statement: TypeAlias = Query | Insert
+class Lock(NamedTuple):
+    """Keep out other transactions that take a lock of this name, until the end of this one. Its answer is no rows.
+
+    For what reads first and writes by what it read. (SQLite runs one transaction at a time anyway.)
+    """
+
+    name: str
+
+
+Statement: TypeAlias = Query | Insert | Lock
 Transaction: TypeAlias = Generator[Statement, Rows, T]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import LogUnavailable, UnknownStream
 from ..types import Append, Bounds, Kind, LogState, Position, Receipt, Update
-from .database import Database, Insert, Query, Rows, Transaction
+from .database import Database, Insert, Lock, Query, Rows, Transaction
 
 # One read brings texts of so many characters, or one update more: about what a connection takes before its buffer is
 # full. What is read beyond that is read again, which for updates of 64 KiB and a slow client was a hundred times as
@@ -45,7 +45,7 @@ TAKE_IDS = (
 )
 AFTER = "SELECT id, text FROM updates WHERE stream = :stream AND id > :id ORDER BY id LIMIT :limit"
 BEHIND_HOLE = (
-    "SELECT max(id) FROM (SELECT id, lag(id, 1, :id) OVER (ORDER BY id) AS before FROM updates"
+    "SELECT max(id) FROM (SELECT id, lag(id, 1, CAST(:id AS BIGINT)) OVER (ORDER BY id) AS before FROM updates"
     " WHERE stream = :stream AND id > :id) AS found WHERE id > before + 1"
 )
 SINCE = (
@@ -231,7 +231,9 @@ def _known_receipts(stream: str, epoch: str, keys: Sequence[str]) -> Transaction
     """Look up the receipts of the keys that were used before."""
     if not keys:
         return {}
-    names = {f"key{n}": key for n, key in enumerate(keys)}
+    # The last one several times, up to a power of two: eleven prepared statements instead of one for every number.
+    padding = [keys[-1]] * ((1 << (len(keys) - 1).bit_length()) - len(keys))
+    names = {f"key{n}": key for n, key in enumerate([*keys, *padding])}
     rows = yield Query(
         "SELECT key, last_id, count FROM idempotency WHERE stream = :stream"
         f" AND key IN ({', '.join(f':{name}' for name in names)})",
@@ -242,6 +244,7 @@ def _known_receipts(stream: str, epoch: str, keys: Sequence[str]) -> Transaction
 
 def _trim_stream(stream: str, edge: int) -> Transaction[tuple[int, int]]:
     """Remove the oldest updates up to `edge`, at most TRIM_ROWS. Returns the oldest id now, and how many are gone."""
+    yield Lock(f"trim {stream}")
     ((first_id,),) = yield Query("SELECT min(id) FROM updates WHERE stream = :stream", {"stream": stream})
     # From the first row on: where rows are missing there is nothing to go through.
     oldest_id = edge + 1 if first_id is None else min(first_id + TRIM_ROWS, edge + 1)
@@ -261,6 +264,7 @@ def _up_to_hole(rows: Rows) -> Rows:
 
 
 def _renew_epoch(expected: str | None) -> Transaction[str]:
+    yield Lock("epoch")
     rows = yield Query(EPOCH)
     if rows and expected is not None and rows[0][0] != expected:
         return str(rows[0][0])

@@ -1,10 +1,14 @@
 """The tables, as the migrations that make them, and the transaction that brings a database up to date.
 
 A migration that was released is never edited: append the next one. All that a start needs runs in one
-transaction, so a start that is killed leaves the version before it.
+transaction, so a start that is killed leaves the version before it. Both databases have the same versions: what
+PostgreSQL calls otherwise is in its `Dialect`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..errors import BadSetting
 from .database import Query, Transaction
@@ -47,21 +51,47 @@ TIMES_THAT_RISE = (
 MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, TIMES_THAT_RISE)
 
 
-def migrate(migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> Transaction[None]:
+class Dialect(NamedTuple):
+    """What a database has in the place of SQLite's words."""
+
+    words: tuple[tuple[str, str], ...] = ()
+
+    def translate(self, sql: str) -> str:
+        """Return a statement of the migrations as this database understands it."""
+        for ours, theirs in self.words:
+            sql = sql.replace(ours, theirs)
+        return sql
+
+
+SQLITE = Dialect()
+# REAL has 4 bytes in PostgreSQL. COLLATE "C": the order of an index must not change with the C library of the server.
+POSTGRES = Dialect(
+    (
+        (" WITHOUT ROWID", ""),
+        ("INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+        (" REAL", " DOUBLE PRECISION"),
+        (" TEXT", ' TEXT COLLATE "C"'),
+    )
+)
+
+
+def migrate(dialect: Dialect = SQLITE, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Transaction[None]:
     """Run the migrations that the database has not seen. BadSetting when it was written by a newer version."""
-    yield Query("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    yield Query(
+        dialect.translate("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    )
     rows = yield Query("SELECT value FROM meta WHERE key = 'schema_version'")
     version = int(rows[0][0]) if rows else 0
     if version > len(migrations):
         raise BadSetting(
             f"DATABASE_URL: the database was written by a newer dashboard-rt (schema {version}, this one knows "
-            f"{len(migrations)}). Upgrade, or use another file."
+            f"{len(migrations)}). Upgrade, or use another database."
         )
     if version == len(migrations):
         return
     for migration in migrations[version:]:
         for sql in migration:
-            yield Query(sql)
+            yield Query(dialect.translate(sql))
     yield Query(
         "INSERT INTO meta (key, value) VALUES ('schema_version', :version) "
         "ON CONFLICT (key) DO UPDATE SET value = excluded.value",

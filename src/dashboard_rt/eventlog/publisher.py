@@ -286,6 +286,8 @@ def checked_size(append: Append) -> int:
         raise InvalidUpdate("There is nothing to publish: send at least one JSON text.")
     if len(append.texts) > MAX_UPDATES:
         raise TooLarge(f"At most {MAX_UPDATES} updates at a time: send the rest in another publish.")
+    if "\0" in (append.key or ""):
+        raise InvalidUpdate("An idempotency key must not hold a NUL character.")
     try:
         return len((append.key or "").encode()) + sum(map(_line_size, append.texts))
     except UnicodeEncodeError as error:
@@ -295,6 +297,8 @@ def checked_size(append: Append) -> int:
 def _line_size(text: str) -> int:
     if "\n" in text or "\r" in text:
         raise InvalidUpdate("An update is one line: pass it through clean_json first.")
+    if "\0" in text:  # which JSON does not allow, and PostgreSQL does not take
+        raise InvalidUpdate("An update must not hold a NUL character: escape it.")
     return len(text.encode())
 
 

@@ -22,7 +22,7 @@ from functools import cache, partial
 from typing import Any
 
 from ..errors import LogUnavailable
-from .database import Database, Query, Rows, Statement, T, Transaction, Values
+from .database import Database, Lock, Query, Rows, Statement, T, Transaction, Values
 from .sqlite_connection import READER_PRAGMAS, WRITER_PRAGMAS, HeldConnection
 
 TURN_SECONDS = 5.0  # how long a transaction waits for the others of this process
@@ -203,6 +203,8 @@ def execute(connection: sqlite3.Connection, statement: Statement) -> Rows:
     """Run one statement of a transaction and return its rows."""
     if isinstance(statement, Query):
         return connection.execute(statement.sql, statement.values or ()).fetchall()
+    if isinstance(statement, Lock):
+        return []  # BEGIN IMMEDIATE has kept out everybody
     for rows in _powers_of_two(statement.rows):
         sql = _insert_sql(statement.table, statement.columns, len(rows))
         connection.execute(sql, [value for row in rows for value in row])
