@@ -1,4 +1,4 @@
-"""What the tests of the log share: a log in a temporary directory, and numbered updates to put into it."""
+"""What the tests of the log share: a log on a database of either kind, and numbered updates to put into it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from dashboard_rt.app import make_database
+from dashboard_rt.eventlog.database import Database
 from dashboard_rt.eventlog.log import EventLog
-from dashboard_rt.eventlog.sqlite import SqliteDatabase
+from dashboard_rt.settings import Settings
+from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Append, Kind, Update
 
 STREAMS: Mapping[str, Kind] = {"a": Kind.LOG, "b": Kind.STATE}
@@ -17,26 +20,38 @@ STREAMS: Mapping[str, Kind] = {"a": Kind.LOG, "b": Kind.STATE}
 class Opened(NamedTuple):
     """A log and its database."""
 
-    db: SqliteDatabase
+    db: Database
     log: EventLog
 
 
 def url(directory: Path) -> str:
-    """The same database for everybody who has the same directory."""
+    """The same SQLite database for everybody who has the same directory."""
     return f"sqlite:///{directory / 'test.db'}"
 
 
+def database(url: str) -> Database:
+    """A database that is not open yet."""
+    return make_database(Settings.read({"DATABASE_URL": url}), Telemetry())
+
+
 @asynccontextmanager
-async def opened(directory: Path, streams: Mapping[str, Kind] = STREAMS) -> AsyncIterator[Opened]:
-    """A log of its own connections, as another process would have."""
-    db = SqliteDatabase(url(directory))
+async def connected(url: str) -> AsyncIterator[Database]:
+    """A database with its tables."""
+    db = database(url)
     await db.connect()
     try:
+        yield db
+    finally:
+        await db.disconnect()
+
+
+@asynccontextmanager
+async def opened(url: str, streams: Mapping[str, Kind] = STREAMS) -> AsyncIterator[Opened]:
+    """A log of its own connections, as another process would have."""
+    async with connected(url) as db:
         log = EventLog(db, streams)
         await log.open()
         yield Opened(db, log)
-    finally:
-        await db.disconnect()
 
 
 def texts(*numbers: int) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any, cast
 
 import orjson
@@ -22,6 +21,7 @@ from dashboard_rt.settings import DASHBOARD_STREAM
 from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Position, Receipt
 from tests.handovers import until
+from tests.logkit import connected
 from tests.simulation import VirtualLoop
 
 pytestmark = pytest.mark.anyio
@@ -99,11 +99,9 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    db = SqliteDatabase(f"sqlite:///{tmp_path}/jobs.db")
-    await db.connect()
-    yield World(db)
-    await db.disconnect()
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with connected(database_url) as db:
+        yield World(db)
 
 
 async def test_metrics_are_stored_and_published(world: World) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import orjson
 import pytest
 
 from dashboard_rt.dashboard.model import Dashboard, Health, Level, Metrics, assess, rfc3339, update_text
 from dashboard_rt.eventlog.database import Database
-from dashboard_rt.eventlog.sqlite import SqliteDatabase
+from tests.logkit import connected
 
 pytestmark = pytest.mark.anyio
 NOON = 1_694_041_735_123.4  # 2023-09-06T23:08:55.123Z
 
 
 @pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    db = SqliteDatabase(f"sqlite:///{tmp_path}/records.db")
-    await db.connect()
-    yield db
-    await db.disconnect()
+async def db(database_url: str) -> AsyncIterator[Database]:
+    async with connected(database_url) as db:
+        yield db
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from dashboard_rt.eventlog.publisher import Publisher, PublishQueue, checked_siz
 from dashboard_rt.settings import Settings
 from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Append, Notification, Position, Receipt
-from tests.logkit import STREAMS, everything, fill, ids, opened, texts
+from tests.logkit import STREAMS, everything, fill, ids, opened, texts, url
 
 pytestmark = pytest.mark.anyio
 
@@ -96,8 +96,8 @@ def built(log: GatedLog, keep: int = 1000) -> Parts:
 
 
 @pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[GatedLog]:
-    async with opened(tmp_path) as (db, _):
+async def log(database_url: str) -> AsyncIterator[GatedLog]:
+    async with opened(database_url) as (db, _):
         yield GatedLog(db, STREAMS)
 
 
@@ -545,13 +545,15 @@ def test_what_no_database_takes_is_refused() -> None:
 PROGRAM = """
 import asyncio, sys
 from dashboard_rt.broker.memory import MemoryBroker
-from dashboard_rt.eventlog.sqlite import SqliteDatabase
+from dashboard_rt.app import make_database
 from dashboard_rt.eventlog.log import EventLog
 from dashboard_rt.eventlog.publisher import Publisher
 from dashboard_rt.settings import Settings
 from dashboard_rt.telemetry import Telemetry
 
-settings = Settings.read({"STREAMS": "a:log,b:state", "JOBS": "off", "KEEP_EVENTS": "100000"})
+settings = Settings.read(
+    {"DATABASE_URL": sys.argv[1], "STREAMS": "a:log,b:state", "JOBS": "off", "KEEP_EVENTS": "100000"}
+)
 
 async def publish(publisher, who):
     for n in range(1_000_000):
@@ -561,7 +563,7 @@ async def publish(publisher, who):
 
 async def main():
     telemetry = Telemetry()
-    db = SqliteDatabase(sys.argv[1])
+    db = make_database(settings, telemetry)
     await db.connect()
     log = EventLog(db, settings.streams)
     await log.open()
@@ -573,13 +575,13 @@ asyncio.run(main())
 """
 
 
-async def acknowledged_until_killed(directory: Path, life: int) -> list[tuple[str, int, str]]:
+async def acknowledged_until_killed(url: str, life: int) -> list[tuple[str, int, str]]:
     """What a real process says is on disk, up to the moment it is killed in the middle of its work."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         PROGRAM,
-        f"sqlite:///{directory / 'test.db'}",
+        url,
         str(life),
         stdout=asyncio.subprocess.PIPE,
     )
@@ -598,9 +600,9 @@ async def acknowledged_until_killed(directory: Path, life: int) -> list[tuple[st
 async def test_whatever_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     acknowledged = []
     for life in range(3):
-        acknowledged += await acknowledged_until_killed(tmp_path, life)
+        acknowledged += await acknowledged_until_killed(url(tmp_path), life)
     assert len(acknowledged) > 600
-    async with opened(tmp_path) as (_, log):
+    async with opened(url(tmp_path)) as (_, log):
         for stream in STREAMS:
             updates = await everything(log, stream)
             assert ids(updates) == [*range(1, len(updates) + 1)]

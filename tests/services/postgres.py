@@ -18,6 +18,18 @@ USER = "tests"
 # Nobody pulls the plug of the machine in a test: what is committed survives the end of every process without fsync.
 QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off")
 
+CLEAR = """
+DO $$
+DECLARE tables text;
+BEGIN
+  SELECT string_agg(tablename, ', ') INTO tables FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'meta';
+  IF tables IS NOT NULL THEN
+    EXECUTE 'TRUNCATE ' || tables || ' RESTART IDENTITY';
+    DELETE FROM meta WHERE key <> 'schema_version';
+  END IF;
+END $$
+"""
+
 
 class PostgresServer(Service):
     """A cluster of its own. `options` are those of `postgres`; the default is quick, not safe from power cuts.
@@ -39,6 +51,7 @@ class PostgresServer(Service):
         if tls is not None:
             self._options += self._tls_options(tls)
         self._databases = count(1)
+        self._cleared = ""
 
     def command(self) -> Sequence[str]:
         listen = ("-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
@@ -96,6 +109,14 @@ class PostgresServer(Service):
         name = f"test{next(self._databases)}"
         self.sql(f"CREATE DATABASE {name}")
         return name
+
+    def cleared_database(self) -> str:
+        """Clear a database that is made once and keeps its tables: a quarter of the time of a new one; its name."""
+        if not self._cleared:
+            self._cleared = self.new_database()
+        others = f"pg_stat_activity WHERE datname = '{self._cleared}' AND pid <> pg_backend_pid()"
+        self.sql(f"SELECT pg_terminate_backend(pid) FROM {others}; {CLEAR}", self._cleared)
+        return self._cleared
 
     def url(self, database: str, port: int | None = None) -> str:
         """The URL of a database; through another port where a proxy stands in front."""

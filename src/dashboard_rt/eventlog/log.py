@@ -22,6 +22,8 @@ from .database import Database, Insert, Lock, Query, Rows, Transaction
 # much as was sent.
 PAGE_CHARS = 65536
 TRIM_ROWS = 500  # updates that one transaction of a trim removes: a waiting append waits that long
+# An append that has waited longer for its stream, which happens with PostgreSQL, is dated when it got it.
+WAITED_MS = 50
 TRIM_PAUSE = 0.005  # seconds between two of them: other processes find the write lock only by trying
 
 EPOCH = "SELECT value FROM meta WHERE key = 'epoch'"
@@ -179,7 +181,7 @@ class EventLog:
             )
 
     def _append_group(self, group: Sequence[Append]) -> Transaction[tuple[list[Receipt], str]]:
-        now_ms = int(self._now() * 1000)  # here, where the write lock is held: later appends have later times
+        now_ms = int(self._now() * 1000)  # in its turn to write: later appends have later times
         receipts: dict[int, Receipt] = {}
         for stream in sorted({member.stream for member in group}):
             places = [place for place, member in enumerate(group) if member.stream == stream]
@@ -201,7 +203,11 @@ def _append_to_stream(
     """
     wanted = sum(len(member.texts) for member in members)
     values = {"stream": stream, "kind": kind.value, "count": wanted, "ms": now_ms}
+    began = time.monotonic()
     ((end, created_at_ms, epoch),) = yield Query(TAKE_IDS, values)
+    waited_ms = int((time.monotonic() - began) * 1000)
+    if waited_ms > WAITED_MS:
+        created_at_ms = max(created_at_ms, now_ms + waited_ms)
     known = yield from _known_receipts(stream, epoch, [m.key for m in members if m.key is not None])
     receipts, updates, keys = [], [], []
     last_id = end - wanted
@@ -216,9 +222,10 @@ def _append_to_stream(
         if member.key is not None:
             known[member.key] = receipt._replace(repeated=True)
             keys.append((stream, member.key, last_id, receipt.count))
-    if last_id != end:
+    if last_id != end or waited_ms > WAITED_MS:
         yield Query(
-            "UPDATE streams SET last_id = :id WHERE name = :stream", {"id": last_id, "stream": stream}
+            "UPDATE streams SET last_id = :id, newest_ms = :ms WHERE name = :stream",
+            {"id": last_id, "ms": created_at_ms, "stream": stream},
         )
     if updates:
         updates[-1] = (*updates[-1][:-1], 1)

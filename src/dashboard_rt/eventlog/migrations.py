@@ -75,7 +75,7 @@ POSTGRES = Dialect(
 )
 
 
-def migrate(dialect: Dialect = SQLITE, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Transaction[None]:
+def migrate(migrations: Sequence[Sequence[str]] = MIGRATIONS, dialect: Dialect = SQLITE) -> Transaction[None]:
     """Run the migrations that the database has not seen. BadSetting when it was written by a newer version."""
     yield Query(
         dialect.translate("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")

@@ -252,7 +252,7 @@ class PostgresDatabase(Database):
         """
         yield Query(f"SET LOCAL statement_timeout = '{PREPARE_SECONDS:.0f}s'")
         yield Lock("migrations")
-        yield from migrate(POSTGRES)
+        yield from migrate(dialect=POSTGRES)
         known = yield Query("SELECT value FROM meta WHERE key = 'lineage'")
         if known == [(lineage,)]:
             return

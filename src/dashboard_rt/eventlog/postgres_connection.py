@@ -69,7 +69,7 @@ class PostgresConnection:
 
 def terminate(raw: Any) -> None:
     """End a connection without a word to the server. Does nothing when it has been lost already."""
-    with suppress(FAILURES):  # what asyncpg has noticed itself it does not let us end once more
+    with suppress(*FAILURES):  # what asyncpg has noticed itself it does not let us end once more
         raw.terminate()
 
 
