@@ -37,6 +37,24 @@ PATHS_REFUSED = (
     "/%2e",
     '/"',
 )
+POSTGRES_URLS = (
+    "postgres://localhost/d",
+    "postgresql://u:p%40ss@db.example:6432/d",
+    "postgres://u:p@[::1]/d?sslmode=verify-full",
+    "postgres://u:p@h/d?sslmode=require&channel_binding=require",
+    "postgresql:///d?host=/var/run/postgresql",
+)
+POSTGRES_URLS_REFUSED = (
+    "postgres://localhost",
+    "postgres:///d",
+    "postgres://localhost/d?sslmode=perhaps",
+    "postgres://localhost/d?pgbouncer=true",
+    "postgres://localhost/d?pool",
+    "postgres://a:1,b:2/d",
+    "postgres://a:port/d",
+    "postgresql+asyncpg://localhost/d",
+    "mysql://localhost/d",
+)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +86,7 @@ PATHS_REFUSED = (
         (env.path, "/dashboard/stream", "/dashboard/stream"),
         (env.token, "s3cret~", "s3cret~"),
         (env.database_url, "sqlite:////var/lib/d.db", "sqlite:////var/lib/d.db"),
+        *((env.database_url, text, text) for text in POSTGRES_URLS),
         (env.broker_url, "memory://", "memory://"),
         (env.addresses, "10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
         (env.addresses, "*", ("*",)),
@@ -112,7 +131,7 @@ def test_accepts(read: Read, text: str, value: object) -> None:
         (env.token, "two words", "printable ASCII without spaces"),
         (env.database_url, "sqlite:///:memory:", "the URL of a SQLite file"),
         (env.database_url, "sqlite:///", "the URL of a SQLite file"),
-        (env.database_url, "postgres://localhost/d", "the URL of a SQLite file"),
+        *((env.database_url, text, "the URL of a SQLite file, such as") for text in POSTGRES_URLS_REFUSED),
         (env.broker_url, "redis://localhost", "memory://"),
         (env.addresses, "10.0.0.0/99", "IP addresses or networks"),
         (env.origins, "*", "origins such as"),
@@ -135,6 +154,12 @@ def test_accepts(read: Read, text: str, value: object) -> None:
 def test_refuses(read: Read, text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(complaint)):
         read(text)
+
+
+def test_the_sslmode_of_a_url() -> None:
+    assert env.sslmode("sqlite:///d.db") == env.sslmode("postgres://h/d") == "prefer"
+    assert env.sslmode("postgres://h/d?sslmode=disable") == "off"
+    assert env.sslmode("postgres://h/d?sslmode=verify-ca") == "verify-full"
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])

@@ -262,7 +262,7 @@ def database_url(text: str) -> str:
     Also for a SQLite database in memory, because each of our connections would see a database of its own, and for
     options of PostgreSQL that would be ignored in silence.
     """
-    if not _is_sqlite_file(text) and not _is_postgres(text):
+    if not _is_sqlite_file(text) and not _names_postgres_database(text):
         raise ValueError(
             "the URL of a SQLite file, such as sqlite:///./dashboard.db, or of PostgreSQL, such as "
             "postgres://user:password@host:5432/name, with no option but sslmode"
@@ -279,7 +279,7 @@ def is_postgres(url: str) -> bool:
     return url.startswith(("postgres://", "postgresql://"))
 
 
-def _is_postgres(text: str) -> bool:
+def _names_postgres_database(text: str) -> bool:
     try:
         parts = urlsplit(text)
         _ = parts.port

@@ -73,7 +73,7 @@ async def fetch_page(raw: Any, sql: str, values: Values, most_chars: int) -> Row
     """
     numbered_sql, names = numbered(sql)
     rows: Rows = []
-    async with raw.transaction(readonly=True):  # a cursor lives in one
+    async with raw.transaction():  # a cursor lives in one
         cursor = await raw.cursor(numbered_sql, *_named(values, names))
         chars, wanted = 0, FIRST_ROWS
         while chars < most_chars:

@@ -1,0 +1,81 @@
+"""postgres_failures: which errors end a connection, which need somebody to change a setting, and their words."""
+
+from __future__ import annotations
+
+import socket
+
+import asyncpg
+import pytest
+
+from dashboard_rt.errors import BadSetting
+from dashboard_rt.eventlog.postgres_failures import breaks, describe, needs_change
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError(),
+        ConnectionResetError(),
+        asyncpg.ConnectionDoesNotExistError("gone"),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.AdminShutdownError("terminating"),
+        asyncpg.CannotConnectNowError("starting up"),
+        asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
+        asyncpg.TooManyConnectionsError("too many clients"),
+        asyncpg.IdleInTransactionSessionTimeoutError("idle"),
+        asyncpg.UndefinedTableError("no meta"),
+        asyncpg.InvalidCachedStatementError("plan"),
+        asyncpg.exceptions.TargetServerAttributeNotMatched("standby"),
+    ],
+)
+def test_what_ends_a_connection(error: Exception) -> None:
+    assert breaks(error)
+    assert not needs_change(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.LockNotAvailableError("lock timeout"),
+        asyncpg.QueryCanceledError("statement timeout"),
+        asyncpg.UniqueViolationError("twice"),
+        asyncpg.DeadlockDetectedError("deadlock"),
+        asyncpg.exceptions.DataError("invalid input: expected str"),
+        ValueError("a fault of ours"),
+    ],
+)
+def test_what_leaves_it_of_use(error: Exception) -> None:
+    assert not breaks(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            asyncpg.InvalidPasswordError('password authentication failed for user "u"'),
+            "the password or the user",
+        ),
+        (asyncpg.InvalidAuthorizationSpecificationError("no pg_hba.conf entry"), "DATABASE_SSL=require"),
+        (asyncpg.InvalidCatalogNameError('database "d" does not exist'), "createdb"),
+        (asyncpg.InsufficientPrivilegeError("permission denied for schema public"), "GRANT CREATE"),
+        (ConnectionError("PostgreSQL server at ... rejected SSL upgrade"), "DATABASE_SSL=off"),
+        (BadSetting("a newer schema"), "a newer schema"),
+    ],
+)
+def test_what_somebody_has_to_change(error: Exception, words: str) -> None:
+    assert needs_change(error)
+    assert words in describe(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (TimeoutError(), "it does not answer"),
+        (socket.gaierror(-2, "Name or service not known"), "cannot be resolved (Name or service not known)"),
+        (asyncpg.TooManyConnectionsError("sorry"), "each takes three): sorry"),
+        (asyncpg.UniqueViolationError("twice"), "twice"),
+        (EOFError(), "EOFError"),
+    ],
+)
+def test_words(error: Exception, words: str) -> None:
+    assert words in describe(error)
