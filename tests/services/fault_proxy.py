@@ -66,6 +66,10 @@ class FaultProxy:
         """Reset whoever connects."""
         self._call(lambda: setattr(self, "_refusing", True))
 
+    def redirect(self, upstream: int) -> None:
+        """Pass new connections on to another port, as a name that leads to another server now."""
+        self._call(lambda: setattr(self, "_upstream", upstream))
+
     def heal(self) -> None:
         """End what `hold`, `delay` and `refuse` have begun."""
         self._call(self._heal)

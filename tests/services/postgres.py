@@ -85,6 +85,21 @@ class PostgresServer(Service):
             assert made.returncode == 0, f"initdb: {made.stderr}"
         super().start()
 
+    def copy(self, primary: PostgresServer) -> None:
+        """Make it a standby of another server, before it is started."""
+        where = f"host=127.0.0.1 port={primary.port} user={USER}"
+        data = str(self.directory / "data")
+        made = subprocess.run(
+            [self._binaries / "pg_basebackup", "-d", where, "-D", data, "-R", "-c", "fast", "--no-sync"],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **self._ids,
+        )
+        assert made.returncode == 0, f"pg_basebackup: {made.stderr}"
+
     def answers(self) -> bool:
         return self._client("pg_isready", "-q").returncode == 0
 

@@ -77,4 +77,6 @@ def _describe_network(error: BaseException) -> str | None:
         return "it speaks no TLS: set DATABASE_SSL=off, or prefer"
     if isinstance(error, socket.gaierror):
         return f"its host name cannot be resolved ({error.strerror})"
+    if isinstance(error, asyncpg.exceptions.TargetServerAttributeNotMatched):
+        return TO_WAIT["25006"]
     return "it does not answer" if isinstance(error, TimeoutError) else None
