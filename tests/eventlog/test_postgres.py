@@ -131,6 +131,14 @@ async def test_a_process_takes_three_connections_with_limits_of_their_own(proces
         assert await process.db.rows(f"SHOW {name}") == [(value,)]
 
 
+async def test_what_is_acknowledged_is_on_disk_whatever_is_the_default(postgres: PostgresServer) -> None:
+    for default, used in (("off", "on"), ("remote_apply", "remote_apply")):
+        name = postgres.new_database()
+        postgres.sql(f"ALTER DATABASE {name} SET synchronous_commit = {default}")
+        async with connected(postgres.url(name)) as db:
+            assert await db.transact(running_sql("SHOW synchronous_commit")) == [(used,)]
+
+
 async def test_reads_run_beside_each_other_and_beside_a_transaction(process: Process) -> None:
     holder = await asyncpg.connect(process.server.url(process.name))
     await holder.execute("SELECT pg_advisory_lock(1)")

@@ -43,6 +43,10 @@ GRACE_SECONDS = 1.0
 RETRY_SECONDS = 2.0  # the longest pause between two attempts to connect
 # Which life of which server this is: a standby that is promoted, or a backup that is restored, begins a new timeline.
 SERVER = "SELECT system_identifier || '.' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()"
+# A publish that was acknowledged is on disk, also where somebody has made the server faster than that.
+DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
 DATABASE = "SELECT oid::text FROM pg_database WHERE datname = current_database()"
 
 logger = logging.getLogger(__name__)
@@ -240,6 +244,7 @@ class PostgresDatabase(Database):
             raise BadSetting(
                 f"DATABASE_URL: the database must be UTF8, not {encoding}. Make one with createdb -E UTF8 -T template0."
             )
+        await raw.fetch(DURABLE)
         lineage = await _read_lineage(raw)
         await begin(raw)
         await run_transaction(raw, self._preparation(lineage))

@@ -36,6 +36,8 @@ TO_CHANGE = {
     "3D000": "there is no such database: create it with createdb",
     "42501": "this user may not do that: GRANT CREATE ON SCHEMA public TO it, which since PostgreSQL 15 nobody has",
     "3F000": "there is no schema to create tables in",
+    "08P01": "a pooler stands in front that refuses our time limits: see PgBouncer in docs/operations.md",
+    "26000": "a pooler stands in front that loses prepared statements: see PgBouncer in docs/operations.md",
 }
 TO_WAIT = {
     "25006": "it is read-only: a standby, until it is promoted",
@@ -66,7 +68,8 @@ def describe(error: BaseException) -> str:
     """Return what happened, as a part of a sentence."""
     if isinstance(error, asyncpg.PostgresError):
         known = {**TO_CHANGE, **TO_WAIT}.get(error.sqlstate or "")
-        return f"{known}: {error}" if known else str(error)
+        said = str(error).partition("\n")[0]  # without hints and details
+        return f"{known}: {said}" if known else said
     return _describe_network(error) or str(error) or type(error).__name__
 
 
