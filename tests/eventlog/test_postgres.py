@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from dashboard_rt.dashboard.collectors import Job, _claim
+from dashboard_rt.dashboard.model import Dashboard, Metrics, assess
 from dashboard_rt.errors import BadSetting, LogUnavailable
 from dashboard_rt.eventlog import log as log_module
 from dashboard_rt.eventlog import postgres as postgres_module
@@ -158,6 +159,22 @@ async def test_disconnected_it_holds_nothing_and_says_so(process: Process) -> No
     with pytest.raises(LogUnavailable, match="not connected"):
         await fill(process.log, "a", 1)
     await process.db.disconnect()
+
+
+async def test_it_disconnects_while_it_is_lost_and_does_not_come_back(
+    remote: Process, proxy: FaultProxy
+) -> None:
+    proxy.refuse()
+    proxy.cut()
+    calls = [asyncio.ensure_future(remote.log.state()) for _ in range(3)]
+    await eventually(lambda: remote.losses == 1)
+    await remote.db.disconnect()
+    proxy.heal()
+    assert all(
+        isinstance(result, LogUnavailable) for result in await asyncio.gather(*calls, return_exceptions=True)
+    )
+    assert remote.sql(f"SELECT count(*) {OURS}") == "0"
+    assert remote.reconnects == 0
 
 
 # ---- connections that are lost
@@ -341,6 +358,21 @@ async def test_of_processes_that_claim_a_run_at_the_same_time_one_gets_it(postgr
                 *(p.db.transact(_claim(job, now_ms + n)) for n, p in enumerate((one, other)))
             )
             assert sorted(claims) == [False, True]
+
+
+async def test_of_processes_that_find_a_change_at_the_same_time_one_reports_it(
+    postgres: PostgresServer,
+) -> None:
+    name = postgres.cleared_database()
+    good, bad = assess(Metrics(1, 1, 1, 0)), assess(Metrics(99, 1, 1, 0))
+    async with running(Process(postgres, name)) as one, running(Process(postgres, name)) as other:
+        boards = [Dashboard(process.db, keep=100) for process in (one, other)]
+        for run in range(10):
+            now = (bad, good)[run % 2]
+            before = await asyncio.gather(*(board.record_status(now, run) for board in boards))
+            assert [health for health in before if health is not now.health] == [
+                None if run == 0 else (good, bad)[run % 2].health
+            ]
 
 
 # ---- another database in the place of the one that was open

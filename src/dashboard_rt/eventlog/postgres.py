@@ -93,13 +93,13 @@ class PostgresDatabase(Database):
 
     async def disconnect(self) -> None:
         with CancelScope(shield=True):
+            self._opened.clear()  # first: what is lost from now on is not opened anew
+            self._problem = "The database is not connected."
             if self._reconnecting is not None:
                 self._reconnecting.cancel()
                 await asyncio.wait([self._reconnecting])
             if self._running:
                 await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
-            self._opened.clear()
-            self._problem = "The database is not connected."
             await asyncio.gather(*(connection.close() for connection in self._connections))
 
     # ---- transactions and reads
