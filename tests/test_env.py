@@ -88,6 +88,9 @@ POSTGRES_URLS_REFUSED = (
         (env.database_url, "sqlite:////var/lib/d.db", "sqlite:////var/lib/d.db"),
         *((env.database_url, text, text) for text in POSTGRES_URLS),
         (env.broker_url, "memory://", "memory://"),
+        (env.broker_url, "rediss://u:p%40@r.example:6380/2", "rediss://u:p%40@r.example:6380/2"),
+        (env.redis_url, "redis://localhost", "redis://localhost"),
+        (env.redis_url, "redis://:p@[::1]:6379/", "redis://:p@[::1]:6379/"),
         (env.addresses, "10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
         (env.addresses, "*", ("*",)),
         (env.origins, "https://A.example, http://b:8080/", ("https://a.example", "http://b:8080")),
@@ -132,7 +135,12 @@ def test_accepts(read: Read, text: str, value: object) -> None:
         (env.database_url, "sqlite:///:memory:", "the URL of a SQLite file"),
         (env.database_url, "sqlite:///", "the URL of a SQLite file"),
         *((env.database_url, text, "the URL of a SQLite file, such as") for text in POSTGRES_URLS_REFUSED),
-        (env.broker_url, "redis://localhost", "memory://"),
+        (env.broker_url, "kafka://localhost", "memory:// or the URL of a Redis"),
+        (env.redis_url, "redis://", "the URL of a Redis"),
+        (env.redis_url, "redis://h:99999", "the URL of a Redis"),
+        (env.redis_url, "redis://h/name", "the URL of a Redis"),
+        (env.redis_url, "rediss://h?ssl_cert_reqs=none", "the URL of a Redis"),
+        (env.redis_url, "redis://u:p#x@h", "the URL of a Redis"),
         (env.addresses, "10.0.0.0/99", "IP addresses or networks"),
         (env.origins, "*", "origins such as"),
         (env.origins, "https://a.example/path", "origins such as"),
@@ -201,15 +209,17 @@ def test_a_bad_secret_is_not_repeated() -> None:
 
 def test_a_password_in_a_bad_url_is_not_repeated() -> None:
     variable = Variable("memory://", env.broker_url, "Broker.")
-    with pytest.raises(BadSetting, match=r"redis://u:\*\*\*@h") as raised:
-        variable.value("BROKER_URL", {"BROKER_URL": "redis://u:hunter2@h"}, {})
-    assert "hunter2" not in str(raised.value)
+    for password in ("hunter2", "hunter2/@:x"):
+        with pytest.raises(BadSetting, match=r"kafka://u:\*\*\*@h") as raised:
+            variable.value("BROKER_URL", {"BROKER_URL": f"kafka://u:{password}@h"}, {})
+        assert "hunter2" not in str(raised.value)
 
 
 def test_masked_values_use_the_words_of_the_environment() -> None:
     assert Variable("off", env.switch, "").masked(True) == "on"
     assert Variable("inline", env.inline_or_off, "", on="inline").masked(True) == "inline"
     assert Variable("inline", env.inline_or_off, "", on="inline").masked(False) == "off"
+    assert Variable("required", env.required_or_none, "", off="none").masked(False) == "none"
     assert Variable("", env.addresses, "").masked(("::1",)) == ["::1"]
     assert Variable("", env.token, "", secret=True).masked("x") == env.MASK
     assert Variable("", env.token, "", secret=True).masked(None) is None

@@ -33,6 +33,12 @@ def test_defaults() -> None:
     assert settings.sse_connection_timeout == 2 * settings.sse_heartbeat
 
 
+def test_a_redis_is_the_broker_unless_another_is_named() -> None:
+    assert Settings.read({}).broker_url == "memory://"
+    assert Settings.read({"REDIS_URL": "redis://h"}).broker_url == "redis://h"
+    assert Settings.read({"REDIS_URL": "redis://h", "BROKER_URL": "memory://"}).broker_url == "memory://"
+
+
 def test_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings.read({}).port = 1  # type: ignore[misc]

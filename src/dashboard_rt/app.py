@@ -16,8 +16,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from .broker.base import Broker, OnNotification
+from .broker.base import Broker, OnGap, OnNotification
 from .broker.memory import MemoryBroker
+from .broker.redis import redis_broker
 from .dashboard.collectors import Collectors
 from .dashboard.model import Dashboard
 from .env import is_postgres
@@ -47,7 +48,12 @@ from .transports.connection import Transport
 from .types import Notification
 
 TRANSPORTS: tuple[Transport, ...] = (sse.TRANSPORT, cable.TRANSPORT)
-BROKERS: Mapping[str, Callable[[Telemetry], Broker]] = {"memory": MemoryBroker}
+# By the scheme of BROKER_URL.
+BROKERS: Mapping[str, Callable[[Settings, Telemetry], Broker]] = {
+    "memory": lambda _, telemetry: MemoryBroker(telemetry),
+    "redis": redis_broker,
+    "rediss": redis_broker,
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class PublishingParts:
         telemetry = Telemetry(labels)
         db = make_database(settings, telemetry)
         log = EventLog(db, settings.streams)
-        broker = BROKERS[settings.broker_url.partition(":")[0]](telemetry)
+        broker = BROKERS[settings.broker_url.partition(":")[0]](settings, telemetry)
         return cls(settings, telemetry, db, log, broker, Publisher(log, broker, settings, telemetry))
 
 
@@ -120,10 +126,10 @@ async def _start_log(stack: AsyncExitStack, parts: PublishingParts) -> None:
 
 
 async def _start_publisher(
-    stack: AsyncExitStack, parts: PublishingParts, on_notification: OnNotification
+    stack: AsyncExitStack, parts: PublishingParts, on_notification: OnNotification, on_gap: OnGap
 ) -> None:
-    await parts.broker.start(on_notification)
     stack.push_async_callback(parts.broker.stop)
+    await parts.broker.start(on_notification, on_gap)
     await parts.publisher.start()
     stack.push_async_callback(parts.publisher.stop)
 
@@ -136,7 +142,7 @@ async def serving(parts: Parts) -> AsyncIterator[None]:
         await _start_log(stack, parts)
         await parts.follower.start(parts.hub)
         stack.push_async_callback(parts.follower.stop)
-        await _start_publisher(stack, parts, parts.follower.on_notification)
+        await _start_publisher(stack, parts, parts.follower.on_notification, parts.follower.on_gap)
         parts.connections.start()
         stack.callback(parts.connections.stop)
         if parts.settings.jobs_inline:
@@ -156,12 +162,12 @@ async def publishing(settings: Settings) -> AsyncIterator[PublishingParts]:
     parts = PublishingParts.build(settings)
     async with AsyncExitStack() as stack:
         await _start_log(stack, parts)
-        await _start_publisher(stack, parts, _ignore)
+        await _start_publisher(stack, parts, _ignore, _ignore)
         yield parts
 
 
-def _ignore(notification: Notification) -> None:
-    """Take a notification where nobody is connected."""
+def _ignore(*_: Notification) -> None:
+    """Take a notification, or a gap, where nobody is connected."""
 
 
 # ---- what can be run

@@ -53,7 +53,8 @@ class Derived(NamedTuple):
 class Variable(NamedTuple):
     """One variable: its default, written as in the environment, its reader, and one sentence on what it does.
 
-    `name` is given where it is not the field's name in capitals, `on` where True is written with another word.
+    `name` is given where it is not the field's name in capitals, `on` and `off` where True and False are written with
+    other words.
     """
 
     default: str | Derived
@@ -61,6 +62,7 @@ class Variable(NamedTuple):
     description: str
     name: str = ""
     on: str = "on"
+    off: str = "off"
     secret: bool = False
 
     def value(self, name: str, environ: Mapping[str, str], seen: Mapping[str, Any]) -> object:
@@ -81,7 +83,7 @@ class Variable(NamedTuple):
         """Return a value as JSON can hold it, with the words of the environment, secrets and passwords masked."""
         match value:
             case bool():
-                return self.on if value else "off"
+                return self.on if value else self.off
             case None | int() | float():
                 return value
             case tuple():
@@ -94,7 +96,8 @@ class Variable(NamedTuple):
 
 def without_password(url: str) -> str:
     """Mask the password of a URL (RFC 3986 §3.2.1); other text is returned as it is."""
-    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", rf"\1:{MASK}@", url)
+    # Up to the last @: a password that should have been escaped may hold any character.
+    return re.sub(r"(?<=://)([^/@:]*):.*@", rf"\1:{MASK}@", url)
 
 
 # ---- readers: numbers and words
@@ -155,6 +158,11 @@ def switch(text: str) -> bool:
 def inline_or_off(text: str) -> bool:
     """Accept `inline`, which is True, or `off`. ValueError for anything else."""
     return one_of("inline", "off")(text) == "inline"
+
+
+def required_or_none(text: str) -> bool:
+    """Accept `required`, which is True, or `none`. ValueError for anything else."""
+    return one_of("required", "none")(text) == "required"
 
 
 def limit_or_off(text: str) -> int | None:
@@ -297,14 +305,35 @@ def sslmode(url: str) -> str:
     return SSL_WORDS[dict(parse_qsl(urlsplit(url).query)).get("sslmode", "prefer")]
 
 
-def broker_url(text: str) -> str:
-    """Accept `memory://`. ValueError for anything else.
+def redis_url(text: str) -> str:
+    """Accept `redis://` or `rediss://` (TLS), with a host and without options. ValueError for anything else.
 
-    No broker between processes is needed with SQLite: they see each other's commits in its file.
+    An option after a question mark could undo what the connections rely on.
     """
-    if text != "memory://":
-        raise ValueError("memory://")
+    complaint = ValueError(
+        "the URL of a Redis, such as redis://user:password@host:6379/0, or rediss:// for TLS, without options behind "
+        "it; a character other than letters, digits and ._~- in the password is written as %40"
+    )
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise complaint from None
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.query or parts.fragment:
+        raise complaint
+    if not re.fullmatch(r"/?[0-9]{0,5}", parts.path) or not re.fullmatch(r"[!-~]+", text):
+        raise complaint
     return text
+
+
+def broker_url(text: str) -> str:
+    """Accept `memory://` or the URL of a Redis. ValueError for anything else."""
+    if text == "memory://":
+        return text
+    try:
+        return redis_url(text)
+    except ValueError as error:
+        raise ValueError(f"memory:// or {error}") from None
 
 
 def origins(text: str) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ def _any_host_in_public(seen: Mapping[str, Any]) -> tuple[str, ...]:
     return () if _on_loopback(seen) else ("*",)
 
 
+def _redis_or_memory(seen: Mapping[str, Any]) -> str:
+    return seen["redis_url"] or "memory://"
+
+
 def _two_heartbeats(seen: Mapping[str, Any]) -> float:
     return 2 * float(seen["sse_heartbeat"])
 
@@ -73,9 +77,31 @@ class Settings:
             "certificate checked, or `off`.",
         ),
     ]
+    redis_url: Annotated[
+        str | None,
+        Variable(
+            NO_VALUE,
+            env.redis_url,
+            "A Redis, `redis://` or `rediss://`, which is the broker unless BROKER_URL names another.",
+        ),
+    ]
+    redis_tls_verify: Annotated[
+        bool,
+        Variable(
+            "required",
+            env.required_or_none,
+            "Whether the certificate of a `rediss://` server is checked: `required`, or `none` for a self-signed one.",
+            on="required",
+            off="none",
+        ),
+    ]
     broker_url: Annotated[
         str,
-        Variable("memory://", env.broker_url, "The broker that tells the processes of a new update at once."),
+        Variable(
+            Derived("REDIS_URL if set, else `memory://`", _redis_or_memory),
+            env.broker_url,
+            "The broker that tells the processes of a new update at once: `memory://` (none) or a Redis.",
+        ),
     ]
     web_concurrency: Annotated[
         int, Variable("1", env.whole(1, 256), "How many server processes share the port and the database.")

@@ -138,6 +138,7 @@ class Telemetry:
         GCCollector(registry=self.registry)
         self._define_connections(transports)
         self._define_updates()
+        self._define_broker()
         self._define_process()
 
     def _define_connections(self, transports: Sequence[str]) -> None:
@@ -189,8 +190,29 @@ class Telemetry:
         self.poll_errors = self._counter("poll_errors", "Looks at the log that failed.")
         for result in ("ok", "repeated", "refused", "failed"):
             self.publishes.labels(result)
-        for result in ("taken", "stale", "ahead"):
+        for result in ("taken", "stale", "ahead", "foreign"):
             self.notifications.labels(result)
+
+    def _define_broker(self) -> None:
+        self.broker_connected = self._gauge("broker_connected", "Whether other processes are heard, 1 or 0.")
+        self.broker_failures = self._counter(
+            "broker_failures", "Connections to the broker's service that failed or were lost."
+        )
+        self.broker_reconnects = self._counter("broker_reconnects", "Times the service came back.")
+        self.broker_overruns = self._counter(
+            "broker_overruns",
+            "Times messages came faster than they were taken, and the log was read instead.",
+        )
+        self.broker_dropped = self._counter(
+            "broker_dropped", "Notifications that other processes were not sent, by reason.", "reason"
+        )
+        self.broker_poison = self._counter(
+            "broker_poison", "Messages that could not be read, by reason.", "reason"
+        )
+        for reason in ("away", "queue", "failed"):
+            self.broker_dropped.labels(reason)
+        for reason in ("encoding", "size", "shape"):
+            self.broker_poison.labels(reason)
 
     def _define_process(self) -> None:
         self.job_runs = self._counter("job_runs", "Runs of the collectors.", "job", "result")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ..types import Notification
 
 OnNotification = Callable[[Notification], None]
+OnGap = Callable[[], None]
 
 
 class Broker(ABC):
@@ -20,12 +21,16 @@ class Broker(ABC):
     connected = False
 
     @abstractmethod
-    async def start(self, on_notification: OnNotification) -> None:
-        """Call `on_notification`, which never blocks, with every notification, this process's own included."""
+    async def start(self, on_notification: OnNotification, on_gap: OnGap) -> None:
+        """Begin to listen. Does not wait for a service that is away.
+
+        `on_notification` is called with every notification, this process's own included; `on_gap` when those of
+        other processes may have been missed, which is so whenever a connection is made. Neither may block.
+        """
 
     @abstractmethod
     async def notify(self, notification: Notification) -> None:
-        """Tell every process. Never raises and never waits long: a failure is counted."""
+        """Tell every process. Never raises and never waits for the network: what cannot be sent is counted."""
 
     @abstractmethod
     async def stop(self) -> None:

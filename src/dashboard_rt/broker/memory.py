@@ -6,7 +6,7 @@ import asyncio
 
 from ..telemetry import Telemetry
 from ..types import Notification
-from .base import Broker, OnNotification
+from .base import Broker, OnGap, OnNotification
 
 
 class MemoryBroker(Broker):
@@ -16,19 +16,20 @@ class MemoryBroker(Broker):
         self._telemetry = telemetry
         self._on_notification: OnNotification | None = None
 
-    async def start(self, on_notification: OnNotification) -> None:
+    async def start(self, on_notification: OnNotification, on_gap: OnGap) -> None:
         self._on_notification = on_notification
         self.connected = True
 
     async def notify(self, notification: Notification) -> None:
         # Not called directly: first those who have published get their answers, which are scheduled already.
-        asyncio.get_running_loop().call_soon(self._deliver, notification)
+        asyncio.get_running_loop().call_soon(self.deliver, notification)
 
     async def stop(self) -> None:
         self._on_notification = None
         self.connected = False
 
-    def _deliver(self, notification: Notification) -> None:
+    def deliver(self, notification: Notification) -> None:
+        """Call the listener now."""
         if self._on_notification is None:
             return
         try:

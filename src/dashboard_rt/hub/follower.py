@@ -22,6 +22,7 @@ from .timer import Timer
 
 PAGE = 500  # updates that one read of the log brings
 CHANGED_SECONDS = 0.1  # how often the database is asked, cheaply, whether another process wrote
+MAX_FOREIGN_EPOCHS = 100
 RETRY_SECONDS = 1.0  # after a look at the log that failed, where POLL_SECONDS is longer
 
 logger = logging.getLogger(__name__)
@@ -40,12 +41,13 @@ class Follower:
         self._hub: Hub
         self._wake = asyncio.Event()
         self._behind = False  # a notification told of updates that only the log has
+        self._foreign_epochs: set[str] = set()  # for which the log was read already
         self._refreshing = asyncio.Lock()
         self._refreshes = 0
         self._last_refresh = 0.0
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
-        self._results = {r: telemetry.notifications.labels(r) for r in ("taken", "stale", "ahead")}
+        self._results = {r: telemetry.notifications.labels(r) for r in ("taken", "stale", "ahead", "foreign")}
         self.following = False
         self.lag_ms: float | None = None
 
@@ -80,7 +82,13 @@ class Follower:
         if topic is None or (same_epoch and notification.last_id <= topic.tail.head):
             self._results["stale"].inc()
             return
+        if not same_epoch and notification.epoch in self._foreign_epochs:
+            self._results["foreign"].inc()
+            return
         head = topic.tail.head
+        if not same_epoch:
+            # Either a new epoch of our database, which this read finds, or another database on the same broker.
+            self._remember_foreign(notification.epoch)
         if not same_epoch or not notification.texts or notification.first_id > head + 1:
             self._results["ahead"].inc()
             self._read_soon()
@@ -93,6 +101,15 @@ class Follower:
             self._read_soon()
         hub.deliver(topic, [Update(notification.stream, head + 1 + n, text) for n, text in enumerate(texts)])
         self._observe_lag(notification.committed_ms)
+
+    def on_gap(self) -> None:
+        """Have the log read: notifications may have been missed."""
+        self._read_soon()
+
+    def _remember_foreign(self, epoch: str) -> None:
+        if len(self._foreign_epochs) >= MAX_FOREIGN_EPOCHS:
+            self._foreign_epochs.clear()
+        self._foreign_epochs.add(epoch)
 
     def _read_soon(self) -> None:
         self._behind = True
@@ -166,6 +183,7 @@ class Follower:
             state = await self._log.state()
         if state.epoch != hub.epoch:
             hub.renew(state.epoch, await self._load_topics(state))
+            self._foreign_epochs.clear()
             return
         for name, bounds in state.streams.items():
             if name in hub.topics:
