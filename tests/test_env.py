@@ -135,7 +135,7 @@ def test_accepts(read: Read, text: str, value: object) -> None:
         (env.database_url, "sqlite:///:memory:", "the URL of a SQLite file"),
         (env.database_url, "sqlite:///", "the URL of a SQLite file"),
         *((env.database_url, text, "the URL of a SQLite file, such as") for text in POSTGRES_URLS_REFUSED),
-        (env.broker_url, "kafka://localhost", "memory:// or the URL of a Redis"),
+        (env.broker_url, "kafka://localhost", "memory://, postgres or the URL of a Redis"),
         (env.redis_url, "redis://", "the URL of a Redis"),
         (env.redis_url, "redis://h:99999", "the URL of a Redis"),
         (env.redis_url, "redis://h/name", "the URL of a Redis"),

@@ -67,6 +67,7 @@ def test_clients_fit_under_the_file_limit() -> None:
         ({"RETRY_MIN": "6000"}, r"RETRY_MIN \(6000\) must not be above RETRY_MAX \(5000\)"),
         ({"STREAMS": "events:log"}, "STREAMS must list dashboard_updates:state, or JOBS must be off"),
         ({"SSE_CONNECTION_TIMEOUT": "15"}, r"SSE_CONNECTION_TIMEOUT \(15\) must be above SSE_HEARTBEAT"),
+        ({"BROKER_URL": "postgres"}, "BROKER_URL=postgres needs a DATABASE_URL of PostgreSQL"),
         ({"MAX_CLIENTS": "5", "MAX_CLIENTS_PER_ADDRESS": "6"}, "MAX_CLIENTS_PER_ADDRESS"),
     ],
 )

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from .broker.base import Broker, OnGap, OnNotification
 from .broker.memory import MemoryBroker
+from .broker.postgres import postgres_broker
 from .broker.redis import redis_broker
 from .dashboard.collectors import Collectors
 from .dashboard.model import Dashboard
@@ -53,6 +54,7 @@ BROKERS: Mapping[str, Callable[[Settings, Telemetry], Broker]] = {
     "memory": lambda _, telemetry: MemoryBroker(telemetry),
     "redis": redis_broker,
     "rediss": redis_broker,
+    "postgres": postgres_broker,
 }
 
 

@@ -327,13 +327,13 @@ def redis_url(text: str) -> str:
 
 
 def broker_url(text: str) -> str:
-    """Accept `memory://` or the URL of a Redis. ValueError for anything else."""
-    if text == "memory://":
+    """Accept `memory://`, `postgres` or the URL of a Redis. ValueError for anything else."""
+    if text in ("memory://", "postgres"):
         return text
     try:
         return redis_url(text)
     except ValueError as error:
-        raise ValueError(f"memory:// or {error}") from None
+        raise ValueError(f"memory://, postgres or {error}") from None
 
 
 def origins(text: str) -> tuple[str, ...]:

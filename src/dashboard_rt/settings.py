@@ -100,7 +100,8 @@ class Settings:
         Variable(
             Derived("REDIS_URL if set, else `memory://`", _redis_or_memory),
             env.broker_url,
-            "The broker that tells the processes of a new update at once: `memory://` (none) or a Redis.",
+            "The broker that tells the processes of a new update at once: `memory://` (none), a Redis, or `postgres`, "
+            "which is the database of DATABASE_URL.",
         ),
     ]
     web_concurrency: Annotated[
@@ -329,6 +330,10 @@ class Settings:
             raise BadSetting(f"RETRY_MIN ({self.retry_min}) must not be above RETRY_MAX ({self.retry_max}).")
         if self.jobs_inline and DASHBOARD_STREAM not in self.streams:
             raise BadSetting(f"STREAMS must list {DASHBOARD_STREAM}:state, or JOBS must be off.")
+        if self.broker_url == "postgres" and not self.database_url.startswith("postgres"):
+            raise BadSetting(
+                "BROKER_URL=postgres needs a DATABASE_URL of PostgreSQL: set that too, or use a Redis."
+            )
         if self.sse_connection_timeout <= self.sse_heartbeat:
             raise BadSetting(
                 f"SSE_CONNECTION_TIMEOUT ({self.sse_connection_timeout:g}) must be above SSE_HEARTBEAT "

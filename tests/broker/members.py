@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import NamedTuple
 
 from dashboard_rt.broker.base import Broker
@@ -51,10 +51,17 @@ class Pair(NamedTuple):
         return self.a.connected() and self.b.connected()
 
     async def talk(self, last_id: int) -> None:
-        """Wait until both are connected, and until one has heard the other."""
+        """Wait until both are connected, and until one has heard the other.
+
+        Said again now and then: on a busy machine a connection may be lost once more meanwhile.
+        """
         await until(self.connected, "both are connected")
-        await self.a.say(last_id)
-        await until(lambda: last_id in self.b.ids(), f"{last_id} has arrived")
+        async with asyncio.timeout(LIMIT):
+            while last_id not in self.b.ids():
+                await self.a.say(last_id)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(2):
+                        await until(lambda: last_id in self.b.ids(), f"{last_id} has arrived")
 
 
 @asynccontextmanager

@@ -80,16 +80,13 @@ class Inbox:
 class ReconnectingBackend(BroadcastBackend, ABC):
     """One channel, heard over a connection that is made anew whenever it is lost. Subclasses say how.
 
-    `service` is what it is called in log lines, without a password. `uniform` makes the jitter.
+    `service` is what it is called in log lines, without a password.
     """
 
     # BroadcastBackend.__init__ only raises.
-    def __init__(
-        self, service: str, telemetry: Telemetry, uniform: Callable[[float, float], float] = random.uniform
-    ) -> None:
+    def __init__(self, service: str, telemetry: Telemetry) -> None:
         self.service = service
         self._telemetry = telemetry
-        self._uniform = uniform
         self._inbox = Inbox(telemetry)
         self._outage = Outage(service, telemetry)
         self._heard = 0  # signs of life so far
@@ -210,7 +207,7 @@ class ReconnectingBackend(BroadcastBackend, ABC):
                 await self.close()
             # Only after a while of health: a connection that is cut as soon as it is there must not be made at once.
             attempt = attempt + 1 if self._loop.time() < opened + HEALTHY_SECONDS else 0
-            await asyncio.sleep(REFUSED_SECONDS if fault.lasting else backoff(attempt, self._uniform))
+            await asyncio.sleep(REFUSED_SECONDS if fault.lasting else backoff(attempt, random.uniform))
 
     async def _hear(self) -> None:
         self._inbox.put(Gap(self._channel, ""))

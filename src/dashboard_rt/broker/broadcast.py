@@ -23,6 +23,7 @@ from .messages import Unreadable, decode, encode, head_line
 
 CHANNEL = "dashboard_rt"
 MAX_QUEUED_BYTES = 8 * 1024 * 1024  # of what waits to be sent
+MAX_BODIES = 64  # of one message
 START_SECONDS = (
     1.0  # that a start waits for the subscription, so that usually there is one from the beginning
 )
@@ -62,7 +63,10 @@ class SendQueue:
             await self._arrived.wait()
         taken = [self._bodies.popleft()]
         size = len(taken[0])
-        while self._bodies and size + 1 + len(self._bodies[0]) <= self._message_size:
+        # Not more: a message is delivered in one turn of the receiver's loop.
+        while (
+            self._bodies and len(taken) < MAX_BODIES and size + 1 + len(self._bodies[0]) <= self._message_size
+        ):
             taken.append(self._bodies.popleft())
             size += 1 + len(taken[-1])
         self._size -= sum(map(len, taken))

@@ -29,12 +29,12 @@ class RedisBackend(ReconnectingBackend):
     `url` has no options. `verify_tls`: whether the certificate of a `rediss://` server is checked.
     """
 
-    def __init__(self, url: str, telemetry: Telemetry, *, verify_tls: bool = True, **more: Any) -> None:
+    def __init__(self, url: str, telemetry: Telemetry, *, verify_tls: bool = True) -> None:
         options = connection_options(url, verify_tls)
         pool = ConnectionPool.from_url(url, socket_timeout=None, **options)
         where = pool.connection_kwargs
         super().__init__(
-            f"Redis at {where.get('host', 'localhost')}:{where.get('port', 6379)}", telemetry, **more
+            f"The broker (Redis at {where.get('host', 'localhost')}:{where.get('port', 6379)})", telemetry
         )
         # One object for all connections: it keeps the TLS context, which takes 10 ms to make.
         self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]

@@ -1,0 +1,125 @@
+"""`BROKER_URL=postgres`: a broadcaster backend over LISTEN and NOTIFY on the database of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+from ..settings import Settings
+from ..telemetry import Telemetry
+from .backend import OPEN_SECONDS, Fault, ReconnectingBackend
+from .broadcast import BroadcastBroker
+
+MESSAGE_SIZE = 7999  # bytes: PostgreSQL refuses a payload of 8000 and more
+NOTIFY = "SELECT pg_notify($1, $2)"
+# What only a person can mend; other errors of the server, such as "too many connections", may pass.
+REMEDIES: dict[type[Exception], str] = {
+    asyncpg.InvalidAuthorizationSpecificationError: "refuses the name and password of DATABASE_URL: set the right ones",
+    asyncpg.InvalidCatalogNameError: "lacks the database of DATABASE_URL: create it",
+    asyncpg.InsufficientPrivilegeError: "lets this user neither listen nor notify: permit it",
+    ssl.SSLCertVerificationError: "has a certificate that cannot be verified: see DATABASE_SSL",
+}
+FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class PostgresBackend(ReconnectingBackend):
+    """One connection that listens, and one that notifies: a query waits for the one before it.
+
+    `url` as in DATABASE_URL, `ssl_word` as in DATABASE_SSL.
+    """
+
+    def __init__(self, url: str, ssl_word: str, telemetry: Telemetry) -> None:
+        super().__init__("The broker (PostgreSQL)", telemetry)
+        self._options = connect_options(url, ssl_word)
+        self._connection: Any = None
+        self._ended = asyncio.Event()
+        self._notifier: Any = None
+
+    async def open(self, channel: str) -> None:
+        self._ended = ended = asyncio.Event()
+        self._connection = await self._connect()
+        self._connection.add_termination_listener(lambda _: ended.set())
+        await self._connection.add_listener(channel, self._on_notify)
+
+    async def read(self) -> None:
+        await self._ended.wait()
+        raise ConnectionError("the connection was closed")
+
+    def _on_notify(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+        self.received(payload)
+
+    async def probe(self) -> None:
+        await self._connection.execute("SELECT 1")
+        self.alive()
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            terminate(connection)
+
+    async def send(self, channel: str, message: bytes) -> None:
+        text = message.decode()
+        if self._notifier is not None:
+            try:
+                await self._notifier.execute(NOTIFY, channel, text)
+                return
+            except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
+                await self.close_sender()  # it had been lost: once more over a new one
+        self._notifier = await self._connect()
+        await self._notifier.execute(NOTIFY, channel, text)
+
+    async def close_sender(self) -> None:
+        notifier, self._notifier = self._notifier, None
+        if notifier is not None:
+            terminate(notifier)
+
+    async def _connect(self) -> Any:
+        return await asyncpg.connect(
+            **self._options,
+            timeout=OPEN_SECONDS,
+            server_settings={"application_name": "dashboard-rt broker"},
+            statement_cache_size=0,  # two statements need none, and poolers get along without
+        )
+
+    def explain(self, error: Exception) -> Fault:
+        return explain(error)
+
+
+def postgres_broker(settings: Settings, telemetry: Telemetry) -> BroadcastBroker:
+    """Return the broker on the database of DATABASE_URL."""
+    backend = PostgresBackend(settings.database_url, settings.database_ssl, telemetry)
+    return BroadcastBroker(backend, MESSAGE_SIZE, telemetry)
+
+
+def connect_options(url: str, ssl_word: str) -> dict[str, Any]:
+    """Return DATABASE_URL and DATABASE_SSL as arguments of asyncpg, which would take options in a URL for its own."""
+    folder = parse_qs(urlsplit(url).query).get("host")  # of a Unix socket
+    verified = ssl.create_default_context() if ssl_word == "verify-full" else None
+    return {
+        "dsn": url.partition("?")[0],
+        "ssl": verified or {"off": "disable"}.get(ssl_word, ssl_word),
+        **({"host": folder[0]} if folder else {}),
+    }
+
+
+def terminate(connection: Any) -> None:
+    """End a connection without a word to the server. Does nothing when it has been lost already."""
+    with suppress(*FAILURES):  # what asyncpg has noticed itself it does not let us end once more
+        connection.terminate()
+
+
+def explain(error: Exception) -> Fault:
+    """Say what is wrong with a PostgreSQL, and what to do where that helps. No password is in it."""
+    for kind, remedy in REMEDIES.items():
+        if isinstance(error, kind):
+            return Fault(f"{remedy} ({error}).", lasting=True)
+    if isinstance(error, TimeoutError):
+        return Fault("does not answer.")
+    if isinstance(error, FAILURES):
+        return Fault(f"is away ({str(error).rstrip('.')}).")
+    return Fault(f"cannot be used ({type(error).__name__}: {error}).")
