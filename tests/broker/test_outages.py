@@ -156,10 +156,15 @@ async def test_a_server_that_is_frozen(target: Target, impatient: None) -> None:
 
 async def test_a_silent_server_that_lives_is_kept(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "QUIET_SECONDS", 0.05)
-    signs: list[object] = []
-    monkeypatch.setattr(backend.ReconnectingBackend, "alive", signs.append)
+    signs = 0
+
+    def alive(_: backend.ReconnectingBackend) -> None:
+        nonlocal signs
+        signs += 1
+
+    monkeypatch.setattr(backend.ReconnectingBackend, "alive", alive)
     async with member(target.build) as quiet:
-        await until(lambda: len(signs) > 3, "it was asked for signs of life, and gave them")
+        await until(lambda: signs > 3, "it was asked for signs of life, and gave them")
         assert (quiet.gaps, quiet.telemetry.value("broker_failures")) == (1, 0)
 
 

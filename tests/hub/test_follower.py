@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from dashboard_rt.errors import LogUnavailable
-from dashboard_rt.hub.follower import Follower
+from dashboard_rt.hub.follower import MAX_FOREIGN_EPOCHS, Follower
 from dashboard_rt.hub.hub import Hub
 from dashboard_rt.settings import Settings
 from dashboard_rt.telemetry import Telemetry
-from dashboard_rt.types import Kind, LogState, Position
+from dashboard_rt.types import Kind, LogState, Notification, Position
 from tests.simulation import FakeLog, VirtualLoop
 
 
@@ -146,6 +146,57 @@ def test_any_other_notification_wakes_a_look_at_once(what: str) -> None:
         assert (world.head(), world.notifications("ahead")) == (3, 1)
         await asyncio.sleep(0.01)
         assert (world.head(), world.log.states) == (5, 1)
+
+    simulate(work)
+
+
+def test_a_gap_wakes_a_look_at_once() -> None:
+    async def work(world: World) -> None:
+        world.log.append("events", 1)
+        world.follower.on_gap()
+        await asyncio.sleep(0.01)
+        assert (world.head(), world.log.states) == (4, 1)
+
+    simulate(work)
+
+
+def test_a_busy_neighbour_on_the_same_broker_costs_one_look() -> None:
+    async def work(world: World) -> None:
+        for number in range(1, 50):
+            world.follower.on_notification(Notification("theirs", "events", number, ("{}",)))
+            await asyncio.sleep(0.001)
+        assert (world.head(), world.log.states) == (3, 1)
+        assert (world.notifications("ahead"), world.notifications("foreign")) == (1, 48)
+        world.follower.on_notification(Notification("another's", "events", 1))
+        await asyncio.sleep(0.001)
+        assert world.log.states == 2
+
+    simulate(work)
+
+
+def test_neighbours_are_forgotten_with_the_epoch() -> None:
+    """What looked foreign while the database was being replaced may be ours."""
+
+    async def work(world: World) -> None:
+        world.follower.on_notification(Notification("theirs", "events", 1))
+        await asyncio.sleep(0.001)
+        world.log.clear()
+        await world.follower.refresh()
+        world.log.states = 0
+        world.follower.on_notification(Notification("theirs", "events", 2))
+        await asyncio.sleep(0.001)
+        assert world.log.states == 1
+
+    simulate(work)
+
+
+def test_the_memory_of_neighbours_has_a_bound() -> None:
+    async def work(world: World) -> None:
+        for number in range(MAX_FOREIGN_EPOCHS + 1):
+            world.follower.on_notification(Notification(f"theirs{number}", "events", 1))
+        world.follower.on_notification(Notification("theirs0", "events", 1))
+        assert world.notifications("foreign") == 0
+        assert world.notifications("ahead") == MAX_FOREIGN_EPOCHS + 2
 
     simulate(work)
 

@@ -1,0 +1,95 @@
+"""Two server processes on one database and one Redis: updates go round at once, and without Redis a little later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import pytest
+
+from tests.live.conftest import Servers
+from tests.live.followers import TRANSPORTS, follow
+from tests.live.server import Server
+from tests.live.wire import until
+from tests.services.redis import RedisServer
+
+pytestmark = pytest.mark.slow
+
+
+class Two(NamedTuple):
+    """The processes, and their Redis."""
+
+    a: Server
+    b: Server
+    redis: RedisServer
+
+    def connected(self) -> bool:
+        return all(server.metric("broker_connected") == 1 for server in (self.a, self.b))
+
+    def told(self, *words: str) -> list[int]:
+        """How often each process has logged one of these."""
+        return [sum(server.output().count(word) for word in words) for server in (self.a, self.b)]
+
+
+@pytest.fixture(scope="module")
+def two(module_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+    directory = tmp_path_factory.mktemp("redis")
+    redis = RedisServer(directory)
+    redis.start()
+    env = {"DATABASE_URL": f"sqlite:///{directory}/shared.db", "REDIS_URL": redis.url}
+    with module_servers.new(env) as a, module_servers.new(env) as b:
+        yield Two(a, b, redis)
+    redis.kill()
+
+
+@pytest.fixture
+def log(two: Two, servers: Servers) -> str:
+    """An unused stream, while both are connected."""
+    until(two.connected, "both are connected")
+    return servers.stream(two.a, "log")
+
+
+def test_what_is_published_to_one_is_taken_from_the_notification_by_the_other(two: Two, log: str) -> None:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(follow(each, two.b.address, log)) for each in TRANSPORTS]
+        for first in range(0, 200, 10):
+            two.a.publish(log, *({"n": n} for n in range(first, first + 10)))
+        for client in clients:
+            assert client.numbers(200) == [*range(200)]
+    # The file of the database is looked at ten times a second, so a few may have been read there first.
+    assert two.b.metric("notifications_total", result="taken") >= 10
+
+
+@pytest.mark.limit(90)
+@pytest.mark.parametrize("outage", ["killed", "frozen"])
+def test_without_redis_nothing_is_lost_and_nobody_is_disconnected(two: Two, log: str, outage: str) -> None:
+    away, back = two.told("is away", "does not answer"), two.told("is back after")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(follow(each, two.b.address, log)) for each in TRANSPORTS]
+        (two.redis.kill if outage == "killed" else two.redis.freeze)()
+        until(lambda: two.b.metric("broker_connected") == 0, "the loss is noticed")
+        assert two.b.ask("GET", "/ready").status == 503
+        assert b"The broker is away" in two.b.ask("GET", "/health").body
+        two.a.publish(log, {"n": 0}, {"n": 1})
+        for client in clients:
+            assert client.upto(1) == [0, 1]
+        (two.redis.start if outage == "killed" else two.redis.thaw)()
+        until(two.connected, "both are connected again")
+        until(lambda: two.b.ask("GET", "/ready").status == 200, "it is ready again")
+        taken = two.b.metric("notifications_total", result="taken")
+        for n in range(2, 30):
+            two.a.publish(log, {"n": n})
+        for client in clients:
+            assert client.upto(29) == [*range(2, 30)]
+        assert two.b.metric("notifications_total", result="taken") > taken
+    assert two.told("is away", "does not answer") == [count + 1 for count in away]
+    assert two.told("is back after") == [count + 1 for count in back]
+
+
+def test_a_command_that_publishes_and_ends_notifies_too(two: Two, log: str) -> None:
+    heard = two.b.metric("notifications_total")
+    with follow("sse", two.b.address, log) as client:
+        two.a.run("publish", log, '{"n": 0}')
+        assert client.numbers(1) == [0]
+    until(lambda: two.b.metric("notifications_total") > heard, "the notification has arrived")
