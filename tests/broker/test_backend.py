@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import pytest
 from broadcaster import Broadcast, Event
@@ -46,7 +47,7 @@ class Scripted(ReconnectingBackend):
     async def close(self) -> None:
         self.closed += 1
 
-    async def send(self, channel: str, message: bytes) -> None:
+    async def send(self, channel: str, messages: Sequence[bytes]) -> None:
         await asyncio.Event().wait()
 
     async def close_sender(self) -> None:
@@ -122,7 +123,7 @@ async def test_what_comes_faster_than_it_is_taken_is_dropped_for_one_gap(
 async def test_a_publish_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "PUBLISH_SECONDS", 0.01)
     with pytest.raises(Fault):
-        await Scripted().publish("a", b"x")
+        await Scripted().publish("a", [b"x"])
 
 
 async def test_one_channel_at_a_time() -> None:

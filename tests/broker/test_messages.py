@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard_rt.broker.messages import MAX_PIECES, Unreadable, decode, encode, head_line
+from dashboard_rt.broker.messages import MessageLimits, Unreadable, decode, encode, head_line
 from dashboard_rt.types import MAX_ID_DIGITS, Notification
 
 HEAD = head_line("me")
@@ -18,7 +18,7 @@ def test_every_update_arrives_once_in_order_within_the_size(
     texts: list[str], size: int, last_id: int
 ) -> None:
     notification = Notification("k3f9", "events", last_id, texts, 1234.5)
-    bodies = encode(notification, size)
+    bodies = encode(notification, MessageLimits(size, 16))
     assert all(len(body) <= size for body in bodies)
     told = [each for body in bodies for each in decode((HEAD + body).decode())]
     assert told[-1].last_id == last_id
@@ -31,23 +31,25 @@ def test_every_update_arrives_once_in_order_within_the_size(
 
 def test_the_size_counts_bytes_and_not_characters() -> None:
     fits = Notification("e", "s", 1, ["ü" * 40])
-    size = len(encode(fits, 1000)[0])
+    size = len(encode(fits, MessageLimits(1000, 1))[0])
     assert size == len(b'["e","s",1,1,0.0]') + 1 + 80
-    assert decode((HEAD + encode(fits, size)[0]).decode())[0].texts == ["ü" * 40]
-    assert decode((HEAD + encode(fits, size - 1)[0]).decode())[0].texts == []
+    assert decode((HEAD + encode(fits, MessageLimits(size, 1))[0]).decode())[0].texts == ["ü" * 40]
+    assert decode((HEAD + encode(fits, MessageLimits(size - 1, 1))[0]).decode())[0].texts == []
 
 
 def test_what_would_take_too_many_messages_is_only_named() -> None:
-    pieces = encode(Notification("e", "s", MAX_PIECES, ["x" * 500] * MAX_PIECES), 700)
-    assert len(pieces) == MAX_PIECES
-    (alone,) = encode(Notification("e", "s", MAX_PIECES + 1, ["x" * 500] * (MAX_PIECES + 1)), 700)
+    limits = MessageLimits(700, 16)
+    assert len(encode(Notification("e", "s", 16, ["x" * 500] * 16), limits)) == 16
+    (alone,) = encode(Notification("e", "s", 17, ["x" * 500] * 17), limits)
     (told,) = decode((HEAD + alone).decode())
-    assert (told.last_id, told.texts) == (MAX_PIECES + 1, [])
+    assert (told.last_id, told.texts) == (17, [])
 
 
 def test_several_in_one_message_stay_apart() -> None:
     notifications = [Notification("e", name, 7, ["[1]", "2"], 5.0) for name in ("a", "b")]
-    message = HEAD + b"\n".join(body for each in notifications for body in encode(each, 1000))
+    message = HEAD + b"\n".join(
+        body for each in notifications for body in encode(each, MessageLimits(1000, 1))
+    )
     assert decode(message.decode()) == notifications
 
 

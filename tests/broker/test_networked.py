@@ -11,10 +11,9 @@ import redis as redis_py
 
 from dashboard_rt.broker import broadcast
 from dashboard_rt.broker.broadcast import BroadcastBroker
-from dashboard_rt.broker.messages import MAX_PIECES
-from dashboard_rt.broker.postgres import MESSAGE_SIZE as POSTGRES_SIZE
+from dashboard_rt.broker.postgres import LIMITS as POSTGRES_LIMITS
 from dashboard_rt.broker.postgres import PostgresBackend
-from dashboard_rt.broker.redis import MESSAGE_SIZE as REDIS_SIZE
+from dashboard_rt.broker.redis import LIMITS as REDIS_LIMITS
 from dashboard_rt.broker.redis import RedisBackend
 from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Notification
@@ -38,9 +37,9 @@ def on_redis(server: RedisServer) -> Channel:
     client = redis_py.Redis.from_url(server.url)
 
     def build(telemetry: Telemetry) -> BroadcastBroker:
-        return BroadcastBroker(RedisBackend(server.url, telemetry), REDIS_SIZE, telemetry)
+        return BroadcastBroker(RedisBackend(server.url, telemetry), REDIS_LIMITS, telemetry)
 
-    return Channel(REDIS_SIZE, build, lambda payload: client.publish(broadcast.CHANNEL, payload))
+    return Channel(REDIS_LIMITS.size, build, lambda payload: client.publish(broadcast.CHANNEL, payload))
 
 
 def on_postgres(server: PostgresServer) -> Channel:
@@ -48,7 +47,7 @@ def on_postgres(server: PostgresServer) -> Channel:
 
     def build(telemetry: Telemetry) -> BroadcastBroker:
         return BroadcastBroker(
-            PostgresBackend(server.url(database), "off", telemetry), POSTGRES_SIZE, telemetry
+            PostgresBackend(server.url(database), "off", telemetry), POSTGRES_LIMITS, telemetry
         )
 
     def inject(payload: str | bytes) -> None:
@@ -56,7 +55,7 @@ def on_postgres(server: PostgresServer) -> Channel:
         quoted = text.replace("'", "''")
         server.sql(f"SELECT pg_notify('{broadcast.CHANNEL}', '{quoted}')", database)
 
-    return Channel(POSTGRES_SIZE, build, inject)
+    return Channel(POSTGRES_LIMITS.size, build, inject)
 
 
 @pytest.fixture
@@ -112,7 +111,7 @@ async def test_groups_come_in_pieces_and_what_is_too_large_without_its_updates(c
         texts = [f'"{n}{"€" * (channel.size // 12)}"' for n in range(1, 11)]
         await a.broker.notify(Notification("e", "s", 10, texts, 1.0))
         await until(lambda: 10 in b.ids(), "the last piece has arrived")
-        assert 3 <= len(b.heard) <= MAX_PIECES
+        assert 3 <= len(b.heard) <= 8
         assert [text for each in b.heard for text in each.texts] == texts
         assert [each.first_id for each in b.heard] == [1, *(each.last_id + 1 for each in b.heard[:-1])]
         await a.broker.notify(Notification("e", "s", 11, ["€" * (channel.size // 3)], 1.0))
@@ -180,7 +179,7 @@ async def test_a_service_that_takes_nothing_is_logged_once(
     caplog.set_level(logging.INFO)
 
     def build(telemetry: Telemetry) -> BroadcastBroker:
-        return BroadcastBroker(RedisBackend(url, telemetry), REDIS_SIZE, telemetry)
+        return BroadcastBroker(RedisBackend(url, telemetry), REDIS_LIMITS, telemetry)
 
     async with member(build) as mute:
         await until(mute.connected, "it hears")

@@ -13,9 +13,9 @@ import pytest
 
 from dashboard_rt.broker import backend, broadcast
 from dashboard_rt.broker.broadcast import BroadcastBroker
-from dashboard_rt.broker.postgres import MESSAGE_SIZE as POSTGRES_SIZE
+from dashboard_rt.broker.postgres import LIMITS as POSTGRES_LIMITS
 from dashboard_rt.broker.postgres import PostgresBackend
-from dashboard_rt.broker.redis import MESSAGE_SIZE as REDIS_SIZE
+from dashboard_rt.broker.redis import LIMITS as REDIS_LIMITS
 from dashboard_rt.broker.redis import RedisBackend
 from dashboard_rt.telemetry import Telemetry
 from tests.broker.members import Member, member, pair, until
@@ -49,7 +49,7 @@ class Target:
 
 
 def redis_at(port: int, telemetry: Telemetry) -> BroadcastBroker:
-    return BroadcastBroker(RedisBackend(f"redis://127.0.0.1:{port}", telemetry), REDIS_SIZE, telemetry)
+    return BroadcastBroker(RedisBackend(f"redis://127.0.0.1:{port}", telemetry), REDIS_LIMITS, telemetry)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def redis_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 def postgres_target() -> Iterator[Target]:
     def at(port: int, telemetry: Telemetry) -> BroadcastBroker:
         return BroadcastBroker(
-            PostgresBackend(server.url(DATABASE, port), "off", telemetry), POSTGRES_SIZE, telemetry
+            PostgresBackend(server.url(DATABASE, port), "off", telemetry), POSTGRES_LIMITS, telemetry
         )
 
     def expel(query: str = "") -> None:
@@ -233,7 +233,8 @@ async def test_a_wrong_password(tmp_path: Path, caplog: pytest.LogCaptureFixture
     server.start()
     url = f"redis://{login}127.0.0.1:{server.port}"
     sentence = await refused(
-        Member(lambda telemetry: BroadcastBroker(RedisBackend(url, telemetry), REDIS_SIZE, telemetry)), caplog
+        Member(lambda telemetry: BroadcastBroker(RedisBackend(url, telemetry), REDIS_LIMITS, telemetry)),
+        caplog,
     )
     server.kill()
     assert "refuses the name and password" in sentence and "wrong" not in sentence
@@ -246,7 +247,7 @@ async def test_a_database_that_is_not_there(
     sentence = await refused(
         Member(
             lambda telemetry: BroadcastBroker(
-                PostgresBackend(url, "off", telemetry), POSTGRES_SIZE, telemetry
+                PostgresBackend(url, "off", telemetry), POSTGRES_LIMITS, telemetry
             )
         ),
         caplog,
@@ -262,7 +263,7 @@ async def test_a_certificate_that_nobody_vouches_for(
 
     def build(verify: bool) -> Callable[[Telemetry], BroadcastBroker]:
         return lambda telemetry: BroadcastBroker(
-            RedisBackend(server.url, telemetry, verify_tls=verify), REDIS_SIZE, telemetry
+            RedisBackend(server.url, telemetry, verify_tls=verify), REDIS_LIMITS, telemetry
         )
 
     assert "set REDIS_TLS_VERIFY=none" in await refused(Member(build(True)), caplog)

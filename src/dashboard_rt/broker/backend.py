@@ -13,7 +13,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from broadcaster import BroadcastBackend, Event
@@ -112,8 +112,8 @@ class ReconnectingBackend(BroadcastBackend, ABC):
         """Drop the connection that listens, whatever its state, without waiting for the server."""
 
     @abstractmethod
-    async def send(self, channel: str, message: bytes) -> None:
-        """Publish over a connection of its own, which is opened when there is none. Raises anything."""
+    async def send(self, channel: str, messages: Sequence[bytes]) -> None:
+        """Publish in order, in one round trip, over a connection that is opened when there is none. Raises anything."""
 
     @abstractmethod
     async def close_sender(self) -> None:
@@ -145,8 +145,8 @@ class ReconnectingBackend(BroadcastBackend, ABC):
             listener.cancel()
             await asyncio.wait([listener])
 
-    async def publish(self, channel: str, message: bytes) -> None:
-        """Send one message. Raises Fault when it is not certain that the service has it."""
+    async def publish(self, channel: str, message: Sequence[bytes]) -> None:
+        """Send one message or several. Raises Fault when it is not certain that the service has them."""
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 await self.send(channel, message)

@@ -19,10 +19,11 @@ from ..types import Notification
 from .backend import Gap, Lost, ReconnectingBackend
 from .base import Broker, OnGap, OnNotification
 from .memory import MemoryBroker
-from .messages import Unreadable, decode, encode, head_line
+from .messages import MessageLimits, Unreadable, decode, encode, head_line
 
 CHANNEL = "dashboard_rt"
 MAX_QUEUED_BYTES = 8 * 1024 * 1024  # of what waits to be sent
+MAX_MESSAGES = 20  # of one round trip
 MAX_BODIES = 64  # of one message
 START_SECONDS = (
     1.0  # that a start waits for the subscription, so that usually there is one from the beginning
@@ -35,10 +36,10 @@ logger = logging.getLogger(__name__)
 
 
 class SendQueue:
-    """Bodies of messages that wait to be sent, bounded in bytes. Never awaits, but for `wait`."""
+    """Bodies of messages that wait to be sent, bounded in bytes. `size`: how many bytes one message may hold."""
 
-    def __init__(self, message_size: int) -> None:
-        self._message_size = message_size
+    def __init__(self, size: int) -> None:
+        self._message_size = size
         self._bodies: deque[bytes] = deque()
         self._size = 0
         self._arrived = asyncio.Event()
@@ -56,21 +57,27 @@ class SendQueue:
         self._arrived.set()
         return True
 
-    async def take(self) -> list[bytes]:
-        """Wait for something, and take as much as one message may hold."""
+    async def take(self) -> list[list[bytes]]:
+        """Wait for something, and take as much as one round trip may carry: the bodies of each message."""
         while not self._bodies:
             self._arrived.clear()
             await self._arrived.wait()
-        taken = [self._bodies.popleft()]
-        size = len(taken[0])
-        # Not more: a message is delivered in one turn of the receiver's loop.
-        while (
-            self._bodies and len(taken) < MAX_BODIES and size + 1 + len(self._bodies[0]) <= self._message_size
-        ):
-            taken.append(self._bodies.popleft())
-            size += 1 + len(taken[-1])
-        self._size -= sum(map(len, taken))
+        taken: list[list[bytes]] = []
+        while self._bodies and len(taken) < MAX_MESSAGES:
+            taken.append(self._take_message())
         return taken
+
+    def _take_message(self) -> list[bytes]:
+        bodies = [self._bodies.popleft()]
+        used = len(bodies[0])
+        # Not more than MAX_BODIES: a message is delivered in one turn of the receiver's loop.
+        while self._bodies and len(bodies) < MAX_BODIES:
+            used += 1 + len(self._bodies[0])
+            if used > self._message_size:
+                break
+            bodies.append(self._bodies.popleft())
+        self._size -= sum(map(len, bodies))
+        return bodies
 
     def clear(self) -> int:
         """Drop everything; how much that was."""
@@ -81,17 +88,17 @@ class SendQueue:
 
 
 class BroadcastBroker(Broker):
-    """Carries notifications over one channel of a service. `message_size`: what one message may have, in bytes."""
+    """Carries notifications over one channel of a service, which carries what `limits` say."""
 
-    def __init__(self, backend: ReconnectingBackend, message_size: int, telemetry: Telemetry) -> None:
+    def __init__(self, backend: ReconnectingBackend, limits: MessageLimits, telemetry: Telemetry) -> None:
         self._backend = backend
         self._broadcast = Broadcast(backend=backend)
         self._telemetry = telemetry
         self._local = MemoryBroker(telemetry)
         self._head = head_line(secrets.token_hex(8))
         self._own = self._head.decode()
-        self._body_size = message_size - len(self._head)
-        self._queue = SendQueue(self._body_size)
+        self._limits = limits._replace(size=limits.size - len(self._head))  # of a body
+        self._queue = SendQueue(self._limits.size)
         self._sent = asyncio.Event()  # nothing is queued or on its way
         self._sent.set()
         self._subscribed = asyncio.Event()
@@ -116,7 +123,7 @@ class BroadcastBroker(Broker):
         await self._local.notify(notification)
         if not self.connected:
             self._drop("away", 1)
-        elif self._queue.add(encode(notification, self._body_size)):
+        elif self._queue.add(encode(notification, self._limits)):
             self._sent.clear()
         else:
             self._drop("queue", 1)
@@ -177,12 +184,12 @@ class BroadcastBroker(Broker):
 
     async def _send(self) -> None:
         while True:
-            bodies = await self._queue.take()
+            taken = await self._queue.take()
             try:
-                await self._broadcast.publish(CHANNEL, self._head + b"\n".join(bodies))
+                await self._broadcast.publish(CHANNEL, [self._head + b"\n".join(bodies) for bodies in taken])
                 self._failures = 0
             except Exception as error:  # noqa: BLE001  counted: the log has the updates
-                self._drop("failed", len(bodies))
+                self._drop("failed", sum(map(len, taken)))
                 await self._after_failure(error)
             if not self._queue:
                 self._sent.set()

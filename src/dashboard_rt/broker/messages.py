@@ -14,13 +14,23 @@ already (eventlog/publisher.py), so none is escaped or parsed on its way.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import orjson
 
 from ..types import MAX_ID_DIGITS, Notification
 
-MAX_PIECES = 16  # into which one notification is cut; above that reading the log costs less
 SHAPES = ((str, str, int, int, float), (str, str, int, int, int))
+
+
+class MessageLimits(NamedTuple):
+    """What a service carries: messages of at most `size` bytes, `pieces` of them for one notification.
+
+    Above that reading the log costs less.
+    """
+
+    size: int
+    pieces: int
 
 
 class Unreadable(ValueError):
@@ -32,14 +42,14 @@ def head_line(sender: str) -> bytes:
     return sender.encode() + b"\n"
 
 
-def encode(notification: Notification, size: int) -> list[bytes]:
-    """Return a notification as bodies of messages, each of at most `size` bytes, in the order to send them.
+def encode(notification: Notification, limits: MessageLimits) -> list[bytes]:
+    """Return a notification as bodies of messages, in the order to send them.
 
     One that is too large is cut into several, which the receiver takes one after the other. When an update alone is
-    too large, or there would be more than MAX_PIECES, only the last id is told, and the receiver reads the log.
+    too large, or there would be too many, only the last id is told, and the receiver reads the log.
     """
-    pieces = list(_pieces(notification, size))
-    if len(pieces) > MAX_PIECES or any(len(piece) > size for piece in pieces):
+    pieces = list(_pieces(notification, limits.size))
+    if len(pieces) > limits.pieces or any(len(piece) > limits.size for piece in pieces):
         return [_body(notification, (), notification.last_id)]
     return pieces
 

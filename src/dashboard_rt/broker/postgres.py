@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,9 +15,11 @@ from ..settings import Settings
 from ..telemetry import Telemetry
 from .backend import OPEN_SECONDS, Fault, ReconnectingBackend
 from .broadcast import BroadcastBroker
+from .messages import MessageLimits
 
-MESSAGE_SIZE = 7999  # bytes: PostgreSQL refuses a payload of 8000 and more
-NOTIFY = "SELECT pg_notify($1, $2)"
+# PostgreSQL refuses a payload of 8000 bytes and more.
+LIMITS = MessageLimits(size=7999, pieces=8)
+NOTIFY = "SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message"
 # What only a person can mend; other errors of the server, such as "too many connections", may pass.
 REMEDIES: dict[type[Exception], str] = {
     asyncpg.InvalidAuthorizationSpecificationError: "refuses the name and password of DATABASE_URL: set the right ones",
@@ -62,16 +65,16 @@ class PostgresBackend(ReconnectingBackend):
         if connection is not None:
             terminate(connection)
 
-    async def send(self, channel: str, message: bytes) -> None:
-        text = message.decode()
+    async def send(self, channel: str, messages: Sequence[bytes]) -> None:
+        texts = [message.decode() for message in messages]
         if self._notifier is not None:
             try:
-                await self._notifier.execute(NOTIFY, channel, text)
+                await self._notifier.execute(NOTIFY, channel, texts)
                 return
             except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
                 await self.close_sender()  # it had been lost: once more over a new one
         self._notifier = await self._connect()
-        await self._notifier.execute(NOTIFY, channel, text)
+        await self._notifier.execute(NOTIFY, channel, texts)
 
     async def close_sender(self) -> None:
         notifier, self._notifier = self._notifier, None
@@ -93,7 +96,7 @@ class PostgresBackend(ReconnectingBackend):
 def postgres_broker(settings: Settings, telemetry: Telemetry) -> BroadcastBroker:
     """Return the broker on the database of DATABASE_URL."""
     backend = PostgresBackend(settings.database_url, settings.database_ssl, telemetry)
-    return BroadcastBroker(backend, MESSAGE_SIZE, telemetry)
+    return BroadcastBroker(backend, LIMITS, telemetry)
 
 
 def connect_options(url: str, ssl_word: str) -> dict[str, Any]:
