@@ -42,8 +42,8 @@ class World:
         self.connections: Connections = self.process.connections
         telemetry = self.process.telemetry
         self.routes: dict[str, App] = {
-            "/dashboard/stream": SseEndpoint(self.connections, self.settings, telemetry),
-            "/cable": CableEndpoint(self.connections, self.settings, telemetry),
+            "/dashboard/stream": SseEndpoint(self.connections, self.settings, telemetry, None),
+            "/cable": CableEndpoint(self.connections, self.settings, telemetry, None),
         }
         self._handled = ExceptionMiddleware(self._dispatch, handlers=dict(exception_handlers))
         self.scopes: list[Any] = []

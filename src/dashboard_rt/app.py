@@ -29,11 +29,13 @@ from .eventlog.log import EventLog
 from .eventlog.postgres import PostgresDatabase
 from .eventlog.publisher import Publisher
 from .eventlog.sqlite import SqliteDatabase
-from .http import pages, publish
+from .http import issue, pages, publish
 from .http.api import ReadEndpoints
 from .http.responses import counting_handlers
 from .http.security import Gate, LifespanState
 from .http.stats import Stats
+from .http.tickets import StreamAccess, TicketSigner
+from .http.used_tickets import UsedTickets
 from .hub.connections import Connections
 from .hub.follower import Follower
 from .hub.hub import Hub
@@ -96,6 +98,7 @@ class Parts(PublishingParts):
     dashboard: Dashboard
     collectors: Collectors
     lifespan: LifespanState
+    access: StreamAccess | None  # without STREAM_AUTH_SECRET there is none, and all may read
 
     @classmethod
     def assemble(cls, settings: Settings, transports: Sequence[Transport]) -> Parts:
@@ -115,7 +118,15 @@ class Parts(PublishingParts):
             dashboard=dashboard,
             collectors=collectors,
             lifespan=LifespanState(),
+            access=_stream_access(base),
         )
+
+
+def _stream_access(parts: PublishingParts) -> StreamAccess | None:
+    secret = parts.settings.stream_auth_secret
+    if secret is None:
+        return None
+    return StreamAccess(TicketSigner(secret), UsedTickets(parts.db, parts.telemetry), parts.telemetry)
 
 
 # ---- starting and stopping
@@ -195,6 +206,7 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
             settings=settings,
             telemetry=parts.telemetry,
         ),
+        access=parts.access,
     )
 
     @asynccontextmanager
@@ -205,8 +217,12 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
     app = Starlette(
         # The transports and the publishing first: the router tries its routes in order.
         routes=[
-            *(transport.route(parts.connections, settings, parts.telemetry) for transport in transports),
+            *(
+                transport.route(parts.connections, settings, parts.telemetry, parts.access)
+                for transport in transports
+            ),
             *publish.routes(parts.publisher, parts.collectors, settings),
+            *issue.routes(parts.access, settings),
             *reading.routes(),
             *pages.routes(settings, parts.hub),
         ],

@@ -181,6 +181,13 @@ def token(text: str) -> str:
     return text
 
 
+def signing_secret(text: str) -> str:
+    """Accept a token of at least 32 characters: HS256 wants a key as long as its hash (RFC 7518 §3.2). ValueError."""
+    if len(text) < 32 or not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("at least 32 characters of printable ASCII without spaces")
+    return text
+
+
 # ---- readers: hosts, addresses and URLs
 
 

@@ -4,6 +4,7 @@ DashboardError
   BadSetting            a variable of the environment cannot be used; ends the start
   Refused               a request cannot be served; carries the HTTP status
     Unauthorized        401
+      BadTicket
     Forbidden           403
     NotFound            404
       UnknownStream
@@ -43,6 +44,14 @@ class Unauthorized(Refused):
 
     status = 401
     code = "unauthorized"
+
+
+class BadTicket(Unauthorized):
+    """A ticket that is missing or opens nothing. `reason` is a label of the `ticket_refusals` counter."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class Forbidden(Refused):

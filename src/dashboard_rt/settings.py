@@ -30,6 +30,11 @@ def _on_loopback(seen: Mapping[str, Any]) -> bool:
     return env.is_loopback(seen["host"])
 
 
+def _on_loopback_for_all(seen: Mapping[str, Any]) -> bool:
+    # Not where streams are for ticket holders alone: a proxy on this machine makes strangers look like this machine.
+    return _on_loopback(seen) and seen["stream_auth_secret"] is None
+
+
 def _any_host_in_public(seen: Mapping[str, Any]) -> tuple[str, ...]:
     return () if _on_loopback(seen) else ("*",)
 
@@ -250,13 +255,25 @@ class Settings:
             secret=True,
         ),
     ]
+    stream_auth_secret: Annotated[
+        str | None,
+        Variable(
+            NO_VALUE,
+            env.signing_secret,
+            "The secret that signs tickets (JWT, HS256); with one a stream opens with a ticket only.",
+            secret=True,
+        ),
+    ]
     demo: Annotated[
         bool,
         Variable(
-            Derived("on when HOST is a loopback address, else off", _on_loopback),
+            Derived(
+                "on when HOST is a loopback address and STREAM_AUTH_SECRET is not set, else off",
+                _on_loopback_for_all,
+            ),
             env.switch,
             "Whether the page's trigger buttons work without the token (at a limited rate, and not for pages of "
-            "another host).",
+            "another host); on this machine the page then gets its tickets, too.",
         ),
     ]
     handover: Annotated[

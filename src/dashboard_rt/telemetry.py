@@ -150,6 +150,7 @@ class Telemetry:
         self.rejected = self._counter(
             "rejected", "Connections and subscriptions refused.", "transport", "reason"
         )
+        self.ticket_refusals = self._counter("ticket_refusals", "Tickets refused, by reason.", "reason")
         self.server_refusals = self._counter(
             "server_refusals", "What the server refused or cut before any endpoint answered.", "reason"
         )

@@ -9,7 +9,9 @@ from dashboard_rt.errors import BadSetting
 from dashboard_rt.eventlog.migrations import MIGRATIONS, migrate
 from dashboard_rt.eventlog.sqlite_transactions import transact
 
-TABLES = {"meta", "streams", "updates", "idempotency", "metrics", "statuses", "activities", "job_claims"}
+TABLES = {"meta", "streams", "updates", "idempotency", "metrics", "statuses", "activities", "job_claims"} | {
+    "used_tickets"
+}
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ def test_views(web: Path, path: str, view: str) -> None:
         "sse_connection_timeout": 30.0,
         "sse_retry_interval": 1000,
         "demo": True,
+        "tickets": None,
         "snapshot": {"a": 1},
     }
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from dashboard_rt.app import TRANSPORTS, create_app
+from dashboard_rt.http.tickets import StreamAccess
 from dashboard_rt.hub.connections import Connections
 from dashboard_rt.hub.subscription import Resume, Subscription
 from dashboard_rt.settings import Settings
@@ -44,11 +45,15 @@ class NdjsonConnection(Connection):
     def _send(self, **line: object) -> None:
         self.write(orjson.dumps(line) + b"\n")
 
-    def open(self, stream: str, position: str | None, address: str | None, head: bytes) -> None:
+    def open(
+        self, stream: str, position: str | None, address: str | None, ends_at: float | None, head: bytes
+    ) -> None:
         if reason := self.connections.refusal(address):
             self.goodbye(reason, self.connections.retry_ms())
             return
         self.connections.add(self, address)
+        if ends_at is not None:
+            self.connections.end_at(self, ends_at)
         hub = self.connections.hub
         subscription = Subscription(self, hub.topics[stream], WIRE)
         self._subscriptions.append(subscription)
@@ -80,13 +85,20 @@ class NdjsonConnection(Connection):
 
 
 class NdjsonEndpoint:
-    def __init__(self, connections: Connections, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(
+        self, connections: Connections, settings: Settings, telemetry: Telemetry, access: StreamAccess | None
+    ) -> None:
         self._connections = connections
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = Request(scope).query_params
+        ticket = await self._access.admit(scope, query["stream"]) if self._access else None
         connection = NdjsonConnection(self._connections)
-        begin = partial(connection.open, query["stream"], query.get("position"), client_address(scope))
+        ends_at = ticket and ticket.closes_at
+        begin = partial(
+            connection.open, query["stream"], query.get("position"), client_address(scope), ends_at
+        )
         await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
         try:
             await run_stream(connection, receive, send, begin)

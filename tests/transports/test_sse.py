@@ -29,7 +29,7 @@ class World:
         self.settings = Settings.read({"STREAMS": "dashboard_updates:state,events:log", **environ})
         self.process = Process(self.log, self.settings)
         self.telemetry = self.process.telemetry
-        route = sse.TRANSPORT.route(self.process.connections, self.settings, self.telemetry)
+        route = sse.TRANSPORT.route(self.process.connections, self.settings, self.telemetry, None)
         self.app = Starlette(routes=[route], exception_handlers=dict(exception_handlers))
 
     def publish(self, stream: str, count: int) -> None:

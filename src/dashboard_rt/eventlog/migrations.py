@@ -48,7 +48,10 @@ TIMES_THAT_RISE = (
     " COALESCE((SELECT max(created_at_ms) FROM updates WHERE stream = streams.name), 0)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, TIMES_THAT_RISE)
+# Single-use tickets that were used, until they could not be used anyway: no second process may take one.
+USED_TICKETS = ("CREATE TABLE used_tickets (id TEXT PRIMARY KEY, expires_at_ms BIGINT NOT NULL)",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, TIMES_THAT_RISE, USED_TICKETS)
 
 
 class Dialect(NamedTuple):

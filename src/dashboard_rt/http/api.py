@@ -26,6 +26,7 @@ from ..telemetry import CONTENT_TYPE, Telemetry
 from .responses import COMMON_HEADERS, Json
 from .security import require_operator
 from .stats import Stats
+from .tickets import StreamAccess
 
 LOG_SECONDS = 2.0  # how long /ready and /dashboard/debug wait for the log
 FRESH_SECONDS = 1.0  # how long an answer is given to others who ask
@@ -49,6 +50,7 @@ class ReadEndpoints:
         dashboard: Dashboard,
         collectors: Collectors,
         stats: Stats,
+        access: StreamAccess | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -59,6 +61,7 @@ class ReadEndpoints:
         self._dashboard = dashboard
         self._collectors = collectors
         self._stats = stats
+        self._access = access
         self._clock = clock
         self._snapshot: dict[str, object] = {}
         self._snapshot_until = 0.0
@@ -72,8 +75,8 @@ class ReadEndpoints:
             "/health": self.health,
             "/ready": self.ready,
             "/metrics": self._for_operators(self.prometheus),
-            "/dashboard/refresh": self.refresh,
-            "/dashboard/metrics": self.metrics,
+            "/dashboard/refresh": self._for_readers(self.refresh),
+            "/dashboard/metrics": self._for_readers(self.metrics),
             "/dashboard/stats": self._for_operators(self.stats),
             "/dashboard/debug": self._for_operators(self.debug),
         }
@@ -85,6 +88,18 @@ class ReadEndpoints:
 
         async def guarded(request: Request) -> Response:
             require_operator(request.scope, token, on_loopback)
+            return await endpoint(request)
+
+        return guarded
+
+    def _for_readers(self, endpoint: Endpoint) -> Endpoint:
+        """Return `endpoint` behind a ticket for the dashboard's stream, where tickets are wanted."""
+        access = self._access
+        if access is None:
+            return endpoint
+
+        async def guarded(request: Request) -> Response:
+            await access.admit(request.scope, DASHBOARD_STREAM)
             return await endpoint(request)
 
         return guarded

@@ -89,9 +89,11 @@ async def _page(settings: Settings, hub: Hub, web: Path, view: str, request: Req
         template = (web / "index.html").read_text("utf-8")
     except FileNotFoundError:
         raise NotFound("The page's files are not installed: run from a checkout that has web/.") from None
+    # Where streams want a ticket the page shows none: a browser that opens it cannot send one in a header.
+    shown = DASHBOARD_STREAM in settings.streams and settings.stream_auth_secret is None
     # No await between the two: the position has to be that of this update.
-    position = str(hub.position(DASHBOARD_STREAM)) if DASHBOARD_STREAM in settings.streams else ""
-    newest = hub.newest(DASHBOARD_STREAM)
+    position = str(hub.position(DASHBOARD_STREAM)) if shown else ""
+    newest = hub.newest(DASHBOARD_STREAM) if shown else None
     host, prefix = safe_host(request.scope), safe_prefix(request.scope)
     content = fill_template(template, position, page_json(settings, view, newest, host, prefix), prefix)
     return Response(content, media_type="text/html", headers=_headers(settings, host))
@@ -135,6 +137,7 @@ def page_json(settings: Settings, view: str, newest: Update | None, host: str, p
         "sse_connection_timeout": settings.sse_connection_timeout,
         "sse_retry_interval": settings.sse_retry_interval,
         "demo": settings.demo,
+        "tickets": None if settings.stream_auth_secret is None else f"{prefix}/tickets",
         "snapshot": orjson.Fragment(newest.text) if newest else None,
     }
     return orjson.dumps(page).decode().translate(SCRIPT_ESCAPES)

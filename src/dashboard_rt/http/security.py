@@ -32,7 +32,8 @@ PREFIX = "dashboard_rt.prefix"  # the key of a scope under which the path in fro
 MAX_HOST_CHARS = 300  # a name has at most 253
 MAX_KNOWN_HOSTS = 64
 # What pages of ALLOWED_ORIGINS may read. Publishing and the figures of operators are not for pages of others.
-SHARED_PATHS = frozenset({"/dashboard/stream", "/dashboard/refresh", "/dashboard/metrics"})
+READ_PATHS = frozenset({"/dashboard/stream", "/dashboard/refresh", "/dashboard/metrics"})
+SHARED_PATHS = READ_PATHS | {"/tickets"}  # where a page hands in its long-lived ticket
 EXPOSED = (b"access-control-expose-headers", b"x-stream-position")
 RawHeaders = list[tuple[bytes, bytes]]
 FORWARDING_HEADERS = frozenset({b"forwarded", b"via", b"x-real-ip"})  # and those that begin with x-forwarded-
@@ -184,7 +185,8 @@ class Gate:
             await self._app(scope, receive, send)
         elif scope["method"] == "OPTIONS" and header(scope["headers"], b"access-control-request-method"):
             response = Response(status_code=204)
-            response.raw_headers += preflight_headers(origin, self._origins)
+            methods = b"GET, HEAD" if scope["path"] in READ_PATHS else b"POST"
+            response.raw_headers += preflight_headers(origin, self._origins, methods)
             await response(scope, receive, send)
         else:
             headers = cors_headers(origin, self._origins)
@@ -219,14 +221,21 @@ def require_token(headers: Mapping[bytes, bytes], token: str | None) -> None:
     """
     if token is None:
         raise NotFound("Publishing over HTTP is off: set PUBLISH_TOKEN to switch it on.")
-    if not _is_bearer(headers, token):
+    if not is_bearer(headers, token):
         raise Unauthorized("Send the header Authorization: Bearer with the value of PUBLISH_TOKEN.")
 
 
-def _is_bearer(headers: Mapping[bytes, bytes], token: str) -> bool:
+def bearer(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """Return what stands behind `Bearer` in the header Authorization; None for none, and for another scheme."""
     scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    return given.strip(OWS) if scheme.lower() == b"bearer" else None
+
+
+def is_bearer(headers: Mapping[bytes, bytes], token: str) -> bool:
+    """Tell whether the bearer token is `token`."""
     # compare_digest takes the same time for every wrong token, so that the time tells nothing about the right one.
-    return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(OWS), token.encode())
+    given = bearer(headers)
+    return given is not None and hmac.compare_digest(given, token.encode())
 
 
 def require_operator(scope: Scope, token: str | None, on_loopback: bool) -> None:
@@ -236,13 +245,13 @@ def require_operator(scope: Scope, token: str | None, on_loopback: bool) -> None
     """
     headers = header_map(scope["headers"])
     if token is None:
-        if not _is_local(scope.get("client"), headers, on_loopback):
+        if not is_local(scope.get("client"), headers, on_loopback):
             raise Forbidden("Only this machine may read this: set OPS_TOKEN, and send it as a bearer token.")
-    elif not _is_bearer(headers, token):
+    elif not is_bearer(headers, token):
         raise Unauthorized("Send the header Authorization: Bearer with the value of OPS_TOKEN.")
 
 
-def _is_local(client: tuple[str, int] | None, headers: Iterable[bytes], on_loopback: bool) -> bool:
+def is_local(client: tuple[str, int] | None, headers: Iterable[bytes], on_loopback: bool) -> bool:
     """Tell whether a request was made on this machine.
 
     Not what a proxy on this machine passed on for somebody, whether or not its word is taken for whom; nor what came
@@ -291,7 +300,9 @@ def cors_headers(origin: str | None, allowed: Collection[str]) -> list[tuple[byt
     return headers
 
 
-def preflight_headers(origin: str | None, allowed: Collection[str]) -> list[tuple[bytes, bytes]]:
+def preflight_headers(
+    origin: str | None, allowed: Collection[str], methods: bytes = b"GET, HEAD"
+) -> list[tuple[bytes, bytes]]:
     """Return the headers that answer a CORS preflight (WHATWG Fetch §4.8). Raises Forbidden for other origins.
 
     The headers that may be sent are those of EventSource and of its replacements that use fetch. `*` would not stand
@@ -302,7 +313,7 @@ def preflight_headers(origin: str | None, allowed: Collection[str]) -> list[tupl
         raise Forbidden("This page's origin may not read this: see ALLOWED_ORIGINS in docs/settings.md.")
     return [
         *headers,
-        (b"access-control-allow-methods", b"GET, HEAD"),
+        (b"access-control-allow-methods", methods),
         (b"access-control-allow-headers", PREFLIGHT_ALLOWED),
         (b"access-control-max-age", b"600"),
     ]
@@ -340,5 +351,5 @@ class TokenBucket:
         self._left = min(self._burst, self._left + (now - self._updated_at) * self._rate)
         self._updated_at = now
         if self._left < 1:
-            raise TooManyRequests(f"At most {self._rate:g} triggers a second: wait a moment and try again.")
+            raise TooManyRequests(f"At most {self._rate:g} requests a second: wait a moment and try again.")
         self._left -= 1

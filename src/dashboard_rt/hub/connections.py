@@ -1,4 +1,4 @@
-"""Connections: everyone who is connected. Admission, heartbeats, who is stuck, and the drain at the end.
+"""Connections: everyone who is connected. Admission, heartbeats, who is stuck, whose ticket ends, and the drain.
 
 Knows that connections can be spoken to, not in which protocol. What they read is the Hub's.
 """
@@ -6,13 +6,14 @@ Knows that connections can be spoken to, not in which protocol. What they read i
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 
 from ..settings import Settings
 from ..telemetry import Telemetry
@@ -25,6 +26,7 @@ SWEEP_SECONDS = 0.5  # how often stuck connections are looked for
 CLOSE_SECONDS = 5.0  # for goodbyes to be taken, within DRAIN_SECONDS
 ANSWER_SECONDS = 1.0  # for goodbyes that were taken to be answered
 GOODBYES_PER_SECOND = 2000  # not faster, or all clients come back at once
+ENDS_PER_SWEEP = round(GOODBYES_PER_SECOND * SWEEP_SECONDS)
 
 
 class Wheel:
@@ -87,6 +89,10 @@ class Connections:
         self._addresses: Counter[str] = Counter()
         self._address_of: dict[Subscriber, str] = {}
         self._closing: dict[Subscriber, float] = {}  # said goodbye to; when they are cut
+        # Those whose ticket ends, by the whole second (Unix) in which it does; the others cost nothing here.
+        self._ending: dict[int, set[Subscriber]] = {}
+        self._end_of: dict[Subscriber, int] = {}
+        self._next_end = math.inf
         self._empty = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -158,6 +164,7 @@ class Connections:
         self._open[connection.transport].dec()
         self._telemetry.closed.labels(connection.transport, reason).inc()
         self._forget_address(connection)
+        self._forget_end(connection)
         if not self.count:
             self._empty.set()
 
@@ -167,6 +174,22 @@ class Connections:
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]
+
+    def end_at(self, connection: Subscriber, unix_seconds: float) -> None:
+        """Say goodbye, `token_expired`, at a time. Does nothing for a connection that is gone already."""
+        if connection.slot < 0:
+            return
+        second = math.ceil(unix_seconds)
+        self._end_of[connection] = second
+        self._ending.setdefault(second, set()).add(connection)
+        self._next_end = min(self._next_end, second)
+
+    def _forget_end(self, connection: Subscriber) -> None:
+        second = self._end_of.pop(connection, None)
+        if second is not None:
+            self._ending[second].discard(connection)
+            if not self._ending[second]:
+                del self._ending[second]
 
     def closing(self, connection: Subscriber) -> None:
         """Note that goodbye was said: a connection that does not take it within SEND_TIMEOUT is cut."""
@@ -204,6 +227,19 @@ class Connections:
         for connection, deadline in list(self._closing.items()):
             if now >= deadline:
                 self._cut(connection)
+        if self.clock() >= self._next_end:
+            self._end_expired()
+
+    def _end_expired(self) -> None:
+        """Say goodbye to those whose ticket has ended; of very many to some, and to the others in the next sweeps."""
+        now, left = self.clock(), ENDS_PER_SWEEP
+        for second in sorted(second for second in self._ending if second <= now):
+            for connection in list(islice(self._ending[second], left)):
+                left -= 1
+                self._forget_end(connection)
+                goodbye = partial(connection.goodbye, "token_expired", self.retry_ms())
+                self.hub.attempt("connections.expiry", connection, goodbye)
+        self._next_end = min(self._ending, default=math.inf)
 
     def _cut(self, connection: Subscriber) -> None:
         self._telemetry.aborted.labels(connection.transport).inc()

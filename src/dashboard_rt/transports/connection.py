@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import Scope
 
+from ..http.tickets import StreamAccess
 from ..hub.connections import Connections
 from ..hub.subscription import Resume, Sink, Subscription
 from ..settings import Settings
@@ -26,12 +27,12 @@ class Transport(NamedTuple):
     """What app.py has to know of a transport.
 
     `label` is its name in counters and in /dashboard/stats; `heartbeat` returns its interval in seconds; `route`
-    makes the route of its endpoint.
+    makes the route of its endpoint, which has to ask the StreamAccess, if there is one, who may read what.
     """
 
     label: str
     heartbeat: Callable[[Settings], float]
-    route: Callable[[Connections, Settings, Telemetry], BaseRoute]
+    route: Callable[[Connections, Settings, Telemetry, StreamAccess | None], BaseRoute]
 
 
 class ExactRoute(Route):

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import Refused, UnknownStream
 from ..http.security import cors_headers, header
+from ..http.tickets import StreamAccess
 from ..hub.connections import Connections
 from ..hub.subscription import Resume, Subscription
 from ..settings import DASHBOARD_STREAM, Settings
@@ -37,6 +38,7 @@ HEADERS = [
 Headers = list[tuple[bytes, bytes]]
 # A query that needs no decoding: to parse it as any other would be a twentieth of the cost of a connect.
 MAX_FIELDS = 20  # in a query
+KNOWN_NAMES = ("stream", "ticket")  # and that of the position
 NAMES_TOLD, NAME_CHARS = 5, 64  # of the names in a query that mean nothing
 PLAIN_QUERY = re.compile(rb"stream=([A-Za-z0-9_.:-]+)")
 
@@ -126,11 +128,15 @@ IDENTITY = SseWire(chunked=False)
 
 
 class SseRequest(NamedTuple):
-    """What a client asks for: a stream, from behind a position; names in its query that mean nothing here."""
+    """What a client asks for: a stream, from behind a position; names in its query that mean nothing here.
+
+    `ends_at`: when its ticket ends, in Unix seconds.
+    """
 
     stream: str
     position: Position | None
     ignored: tuple[str, ...] = ()
+    ends_at: float | None = None
 
 
 class SseConnection(Connection):
@@ -236,15 +242,21 @@ class CorrectedSseConnection(SseConnection):
 class SseEndpoint:
     """The ASGI app of the route."""
 
-    def __init__(self, connections: Connections, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(
+        self, connections: Connections, settings: Settings, telemetry: Telemetry, access: StreamAccess | None
+    ) -> None:
         self._connections = connections
         self._settings = settings
         self._telemetry = telemetry
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; returns when the connection was handed over, or has ended. Raises Refused."""
         try:
-            request = self._read(scope)
+            if self._access is None:
+                request = self._read(scope)
+            else:
+                request = await self._admit(self._access, scope)
         except Refused as error:
             self._telemetry.rejected.labels(LABEL, error.code).inc()
             raise
@@ -254,6 +266,15 @@ class SseEndpoint:
             await send({"type": "http.response.body", "body": b""})
         else:
             await self._stream(request, headers, scope, receive, send)
+
+    async def _admit(self, access: StreamAccess, scope: Scope) -> SseRequest:
+        """Read a request that wants a ticket. Without one a client does not even learn which streams there are."""
+        ticket = access.check(scope)
+        access.require_stream(ticket, self._read_query(scope["query_string"])[0])
+        request = self._read(scope)
+        if scope["method"] != "HEAD":
+            await access.use(ticket)
+        return request._replace(ends_at=ticket.closes_at)
 
     def _read(self, scope: Scope) -> SseRequest:
         stream, in_query, ignored = self._read_query(scope["query_string"])
@@ -273,14 +294,15 @@ class SseEndpoint:
             fields = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
         except ValueError:
             raise Refused(
-                "The query has too many fields: `stream` and `last_event_id` are all there is."
+                "The query has too many fields: `stream`, `last_event_id` and `ticket` are all there is."
             ) from None
         streams = [value for name, value in fields if name == "stream"]
         if len(streams) > 1:
             raise Refused("Ask for one stream a connection; open another connection for another stream.")
         # The last one: a client that reconnects puts its own behind that of the address it was given.
         positions = [value for name, value in fields if value and names_position(name)]
-        others = dict.fromkeys(n[:NAME_CHARS] for n, _ in fields if n != "stream" and not names_position(n))
+        names = [name for name, _ in fields if name not in KNOWN_NAMES and not names_position(name)]
+        others = dict.fromkeys(name[:NAME_CHARS] for name in names)
         if others:
             self._telemetry.ignored.labels("query").inc()
         return (streams or [DASHBOARD_STREAM])[0], (positions or [""])[-1], tuple(others)[:NAMES_TOLD]
@@ -314,13 +336,17 @@ class SseEndpoint:
         refusal = self._connections.refusal(address)
         if refusal is None:
             connection.open(head, request, address)
+            if request.ends_at is not None:
+                self._connections.end_at(connection, request.ends_at)
         else:
             self._telemetry.rejected.labels(LABEL, refusal).inc()
             connection.refuse(head, refusal)
 
 
-def _route(connections: Connections, settings: Settings, telemetry: Telemetry) -> ExactRoute:
-    endpoint = SseEndpoint(connections, settings, telemetry)
+def _route(
+    connections: Connections, settings: Settings, telemetry: Telemetry, access: StreamAccess | None
+) -> ExactRoute:
+    endpoint = SseEndpoint(connections, settings, telemetry, access)
     return ExactRoute("/dashboard/stream", endpoint, methods=["GET", "HEAD"])
 
 

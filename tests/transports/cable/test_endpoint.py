@@ -53,7 +53,7 @@ async def shake(world: World, headers: dict[str, str], denial: bool = True) -> l
     async def send(message: Message) -> None:
         sent.append(message)
 
-    route = TRANSPORT.route(world.process.connections, world.settings, world.telemetry)
+    route = TRANSPORT.route(world.process.connections, world.settings, world.telemetry, None)
     app = Starlette(routes=[route], exception_handlers=dict(exception_handlers))
     await app(scope, receive, send)
     return sent

@@ -7,15 +7,16 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from ...errors import NotFound
+from ...errors import LogUnavailable, NotFound, Refused
 from ...http.security import header, may_connect, request_host
+from ...http.tickets import StreamAccess, Ticket
 from ...hub.connections import Connections
 from ...settings import Settings
 from ...telemetry import Telemetry
 from ..asgi import run_websocket
 from ..connection import ExactWebSocketRoute, Transport, client_address, handover_offer, way_to_abort
 from .frames import BASE_PROTOCOL, EXT_PROTOCOL, LABEL, Wires
-from .session import CableSession
+from .session import CableSession, TicketedSession
 
 
 def choose_protocol(offers: Iterable[str]) -> str | None:
@@ -27,10 +28,13 @@ def choose_protocol(offers: Iterable[str]) -> str | None:
 class CableEndpoint:
     """The ASGI app of the route."""
 
-    def __init__(self, connections: Connections, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(
+        self, connections: Connections, settings: Settings, telemetry: Telemetry, access: StreamAccess | None
+    ) -> None:
         self._connections = connections
         self._settings = settings
         self._telemetry = telemetry
+        self._access = access
         self._wires = Wires()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,20 +46,28 @@ class CableEndpoint:
             self._telemetry.rejected.labels(LABEL, "origin").inc()
             await self._deny(scope, send)
             return
+        admitted = None if self._access is None else await _admit(self._access, scope)
         protocol = choose_protocol(scope["subprotocols"])
         await send({"type": "websocket.accept", "subprotocol": protocol, "headers": []})
-        await self._serve(protocol == EXT_PROTOCOL, scope, receive, send)
+        await self._serve(protocol == EXT_PROTOCOL, admitted, scope, receive, send)
 
     async def _deny(self, scope: Scope, send: Send) -> None:
         if "websocket.http.response" in (scope.get("extensions") or {}):
             raise NotFound("This page's origin may not connect: see ALLOWED_ORIGINS in docs/settings.md.")
         await send({"type": "websocket.close", "code": 1008})  # the server cannot send an HTTP response
 
-    async def _serve(self, ext: bool, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, ext: bool, admitted: Ticket | str | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a client that has a ticket, or wants none; tell one that was not admitted why not."""
         offer = handover_offer(scope)
         taken = offer is not None and self._settings.handover
         session = CableSession(self._connections, self._wires, self._telemetry, ext, raw=taken)
-        begin = partial(session.begin, self._begin, session, client_address(scope))
+        if isinstance(admitted, Ticket) and admitted.streams is not None:
+            session = TicketedSession(
+                self._connections, self._wires, self._telemetry, ext, taken, streams=admitted.streams
+            )
+        begin = partial(session.begin, self._begin, session, admitted, client_address(scope))
         if taken:
             offer.take(session, begin)
             return
@@ -64,18 +76,36 @@ class CableEndpoint:
         finally:
             session.lost("lost")
 
-    def _begin(self, session: CableSession, address: str | None, head: bytes) -> None:
+    def _begin(
+        self, session: CableSession, admitted: Ticket | str | None, address: str | None, head: bytes
+    ) -> None:
         """Admit or refuse the client. `head` is the head of the response, still to be written."""
-        refusal = self._connections.refusal(address)
+        refusal = admitted if isinstance(admitted, str) else self._connections.refusal(address)
         if refusal is None:
             session.open(head, address)
+            if isinstance(admitted, Ticket):
+                self._connections.end_at(session, admitted.closes_at)
         else:
             self._telemetry.rejected.labels(LABEL, refusal).inc()
             session.refuse(head, refusal)
 
 
-def _route(connections: Connections, settings: Settings, telemetry: Telemetry) -> ExactWebSocketRoute:
-    return ExactWebSocketRoute("/cable", CableEndpoint(connections, settings, telemetry))
+async def _admit(access: StreamAccess, scope: Scope) -> Ticket | str:
+    """Return the ticket of a client, used up if it opens once; or the reason for which it has to go."""
+    try:
+        ticket = access.check(scope)
+        await access.use(ticket)
+    except LogUnavailable:
+        return "unavailable"
+    except Refused:
+        return "unauthorized"
+    return ticket
+
+
+def _route(
+    connections: Connections, settings: Settings, telemetry: Telemetry, access: StreamAccess | None
+) -> ExactWebSocketRoute:
+    return ExactWebSocketRoute("/cable", CableEndpoint(connections, settings, telemetry, access))
 
 
 TRANSPORT = Transport(LABEL, lambda settings: settings.cable_ping, _route)

@@ -109,6 +109,8 @@ class CableSession(MessageConnection):
             self._reject(command.identifier, "unknown_channel")
         elif len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
             self._reject(command.identifier, "too_many_subscriptions")
+        elif not self._may_read(topic.name):
+            self._reject(command.identifier, "foreign_stream")
         elif not self._may_use(command.identifier, topic.name):
             self._reject(command.identifier, "too_many_identifiers")
         else:
@@ -118,6 +120,9 @@ class CableSession(MessageConnection):
             self.cork()
             self._join(subscription, command)
             self.uncork()
+
+    def _may_read(self, stream: str) -> bool:
+        return True
 
     def _may_use(self, identifier: str, stream: str) -> bool:
         return (
@@ -285,6 +290,28 @@ class CableSession(MessageConnection):
             self._wires.release(subscription.wire)
         self._subscriptions.clear()
         self.socket = None
+
+
+class TicketedSession(CableSession):
+    """One whose ticket names the streams that it opens. The others have no room for what they do not need."""
+
+    __slots__ = ("_streams",)
+
+    def __init__(
+        self,
+        connections: Connections,
+        wires: Wires,
+        telemetry: Telemetry,
+        ext: bool,
+        raw: bool,
+        *,
+        streams: frozenset[str],
+    ) -> None:
+        super().__init__(connections, wires, telemetry, ext, raw)
+        self._streams = streams
+
+    def _may_read(self, stream: str) -> bool:
+        return stream in self._streams
 
 
 COMMANDS: dict[str, Callable[[CableSession, Command], None]] = {
