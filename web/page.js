@@ -1,6 +1,7 @@
 /** Puts the page together: settings in, panels out, and the buttons. The only file that knows both transports. */
 import { createCable } from "./client/cable.js";
 import { createSse } from "./client/sse.js";
+import { ticketsFrom } from "./client/ticket.js";
 import { createPanel } from "./panel.js";
 
 const settings = JSON.parse(document.querySelector("#page-settings").textContent);
@@ -51,9 +52,19 @@ function pause() {
 
 // --- connections
 
+/**
+ * Where the server wants tickets: one for each attempt, got with the long-lived one behind the # of the page's address, which no browser
+ * sends to a server; or with none, from a demo on this machine.
+ */
+const token = new URLSearchParams(location.hash.slice(1)).get("ticket");
+const ticket = settings.tickets
+  ? ticketsFrom(new URL(settings.tickets, location.href).href, { streams: [settings.stream], token })
+  : undefined;
+
 function openSse(handlers) {
   return createSse({
     ...handlers,
+    ticket,
     url: new URL(settings.sse_endpoint, location.href).href,
     stream: settings.stream,
     staleAfter: settings.sse_connection_timeout * 1000,
@@ -65,7 +76,7 @@ function openCable(handlers) {
   const url = new URL(settings.cable_endpoint, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   const identifier = JSON.stringify({ channel: "DashboardUpdatesChannel", stream: settings.stream });
-  return createCable({ ...handlers, url: url.href, identifier });
+  return createCable({ ...handlers, ticket, url: url.href, identifier });
 }
 
 function connect(transport) {
@@ -146,6 +157,7 @@ async function trigger(button) {
 
 document.querySelector("#pause").addEventListener("click", pause);
 document.querySelector("#demo").hidden = !settings.demo;
+document.querySelector("#locked").hidden = !settings.tickets || settings.demo || token !== null;
 for (const button of document.querySelectorAll("[data-trigger]")) button.addEventListener("click", () => trigger(button));
 for (const link of document.querySelectorAll("[data-view]")) {
   if (link.dataset.view === settings.view) link.setAttribute("aria-current", "page");

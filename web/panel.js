@@ -17,6 +17,7 @@ const REASONS = {
   server_restart: "The server is restarting",
   too_slow: "This page read too slowly",
   full: "The server is full",
+  unavailable: "The server cannot check tickets now",
   silence: "No sign of life",
   unauthorized: "Not allowed",
   token_expired: "The permission ran out",

@@ -5,6 +5,7 @@
  */
 import { createLink } from "./link.js";
 import { parseObject } from "./parse.js";
+import { dialWithTicket } from "./ticket.js";
 
 export const PROTOCOLS = ["actioncable-v1-ext-json", "actioncable-v1-json"];
 
@@ -16,18 +17,22 @@ const OPEN = 1; // WebSocket.OPEN, spelled out so that a fake needs no constants
 
 /**
  * @param {{
- *   url: string, identifier: string, position?: string, staleAfter?: number,
+ *   url: string, identifier: string, position?: string, staleAfter?: number, ticket?: string | (() => string | Promise<string>),
  *   onState: Function, onVerdict: Function, onUpdate: Function, onIgnored?: Function, WebSocket?: Function,
  * }} options and those of createLink. `onUpdate(data, position)`, `onVerdict({verdict, position})`. The identifier is opaque text
  */
 export function createCable(options) {
-  const { url, identifier, onVerdict, onUpdate, onIgnored = () => {}, WebSocket = globalThis.WebSocket } = options;
+  const { url, identifier, ticket, onVerdict, onUpdate, onIgnored = () => {}, WebSocket = globalThis.WebSocket } = options;
   const { setTimeout = later, clearTimeout = never } = options;
   let position = options.position ?? "";
-  const link = createLink({ staleAfter: STALE_AFTER, ...options, dial });
+  const link = createLink({
+    staleAfter: STALE_AFTER,
+    ...options,
+    dial: (line) => dialWithTicket(url, ticket, line, (address) => dial(address, line)),
+  });
 
-  function dial(line) {
-    const socket = new WebSocket(url, PROTOCOLS);
+  function dial(address, line) {
+    const socket = new WebSocket(address, PROTOCOLS);
     let confirmed = false;
     let again = null;
 
@@ -58,7 +63,7 @@ export function createCable(options) {
       ping: () => {},
       confirm_subscription: confirm,
       reject_subscription: () => line.lost({ reason: "subscription rejected", reconnect: false }),
-      disconnect: (frame) => line.lost(lossOf(frame)),
+      disconnect: (frame) => line.lost(lossOf(frame, typeof ticket === "function")),
       confirm_history: () => {},
       reject_history: () => {},
     };
@@ -100,8 +105,10 @@ function positionOf({ epoch, offset }) {
   return epoch === undefined || offset === undefined ? undefined : `${epoch}-${offset}`;
 }
 
-function lossOf({ reason, reconnect, retry_in: retryIn }) {
-  return { reason: reason ?? "disconnected", retryIn, reconnect: reconnect !== false };
+/** Who fetches tickets comes back with a new one when the last has ended. */
+function lossOf({ reason, reconnect, retry_in: retryIn }, fetchesTickets) {
+  const mayReturn = reconnect !== false || (fetchesTickets && reason === "token_expired");
+  return { reason: reason ?? "disconnected", retryIn, reconnect: mayReturn };
 }
 
 const later = (act, delay) => globalThis.setTimeout(act, delay);
