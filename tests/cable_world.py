@@ -20,9 +20,9 @@ LOG = '{"channel":"$pubsub","stream_name":"events"}'
 class Client:
     """A connected session and what it was sent."""
 
-    def __init__(self, world: World, ext: bool) -> None:
+    def __init__(self, world: World, ext: bool, session: CableSession | None = None) -> None:
         self.transport = FakeTransport()
-        self.session = CableSession(
+        self.session = session or CableSession(
             world.process.connections, world.process.wires, world.telemetry, ext=ext, raw=False
         )
         self.transport.client = self.session
@@ -54,8 +54,8 @@ class World:
     def publish(self, stream: str, count: int) -> None:
         self.process.follower.on_notification(self.log.append(stream, count))
 
-    def connect(self, ext: bool = True) -> Client:
-        return Client(self, ext)
+    def connect(self, ext: bool = True, session: CableSession | None = None) -> Client:
+        return Client(self, ext, session)
 
     def ignored(self, reason: str) -> float:
         return self.telemetry.value("ignored", reason=reason)

@@ -16,7 +16,15 @@ import orjson
 import pytest
 import structlog
 
-from dashboard_rt.logconfig import announce, configure, formatter, json_ready, log_config
+from dashboard_rt.logconfig import (
+    REQUEST_LOGGERS,
+    announce,
+    configure,
+    formatter,
+    json_ready,
+    log_config,
+    mask_tickets,
+)
 from dashboard_rt.settings import Settings
 
 
@@ -217,3 +225,19 @@ def test_configured_levels() -> None:
     assert not logging.getLogger("uvicorn.error").isEnabledFor(logging.INFO), "a line a connection is noise"
     configure(Settings.read({"LOG_LEVEL": "error"}))
     assert not logging.getLogger("aiosqlite.core").isEnabledFor(logging.WARNING)
+
+
+@pytest.mark.parametrize("name", REQUEST_LOGGERS)
+def test_tickets_in_the_addresses_of_requests_are_masked(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    mask_tickets()
+    mask_tickets()
+    target = "/dashboard/stream?stream=s&ticket=a.b-c_d&x=1"
+    with caplog.at_level("INFO", name):
+        logging.getLogger(name).info('%s - "GET %s HTTP/%s" %d', "10.0.0.1:1", target, "1.1", 200)
+        logging.getLogger(name).info('"WebSocket %s" [accepted]', "/cable?jid=a.b.c")
+        logging.getLogger(name).info("%(a)s", {"a": "as it was"})
+    assert caplog.messages == [
+        '10.0.0.1:1 - "GET /dashboard/stream?stream=s&ticket=***&x=1 HTTP/1.1" 200',
+        '"WebSocket /cable?jid=***" [accepted]',
+        "as it was",
+    ]

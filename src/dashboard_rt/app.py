@@ -39,6 +39,7 @@ from .http.used_tickets import UsedTickets
 from .hub.connections import Connections
 from .hub.follower import Follower
 from .hub.hub import Hub
+from .logconfig import mask_tickets
 from .server.forwarded import ForwardedHeaders
 from .server.handover import COMPRESS
 from .server.limits import LIMITS, REASONS, ServerLimits, connection_limit
@@ -126,6 +127,7 @@ def _stream_access(parts: PublishingParts) -> StreamAccess | None:
     secret = parts.settings.stream_auth_secret
     if secret is None:
         return None
+    mask_tickets()
     return StreamAccess(TicketSigner(secret), UsedTickets(parts.db, parts.telemetry), parts.telemetry)
 
 

@@ -12,6 +12,7 @@ import logging
 import logging.config
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Mapping
@@ -32,6 +33,9 @@ VERBOSE_LOGGERS = (
     "httpx",
     "httpcore",
 )
+# What of an address is masked in the logs of requests: a ticket opens streams (docs/protocol.md §6).
+TICKET_IN_ADDRESS = re.compile(r"([?&](?:ticket|jid)=)[^&\s\"]*")
+REQUEST_LOGGERS = ("uvicorn.access", "uvicorn.error")
 DEEPEST = 8  # levels of a logged value that are kept as JSON; a cycle has no end
 SHARED_PROCESSORS: list[Processor] = [
     structlog.stdlib.add_log_level,
@@ -134,6 +138,31 @@ def _renderers(as_json: bool) -> list[Processor]:
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     ]
+
+
+# ---- tickets in addresses
+
+
+class TicketMask(logging.Filter):
+    """Masks tickets in what a server logs of a request, whoever runs it: uvicorn logs addresses as arguments."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(mask_ticket(arg) if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+def mask_ticket(text: str) -> str:
+    return TICKET_IN_ADDRESS.sub(r"\1***", text)
+
+
+TICKET_MASK = TicketMask()
+
+
+def mask_tickets() -> None:
+    """Have uvicorn log no ticket. Does nothing the second time."""
+    for name in REQUEST_LOGGERS:
+        logging.getLogger(name).addFilter(TICKET_MASK)
 
 
 # ---- JSON

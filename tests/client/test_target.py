@@ -114,3 +114,25 @@ def test_an_unusable_url_is_refused_with_an_example(url: str) -> None:
 )
 def test_loopback_hosts_are_recognized(host: str, local: bool) -> None:
     assert read_target(f"http://{host}:3000").loopback is local
+
+
+def test_a_ticket_is_sent_in_a_header_and_not_in_an_address() -> None:
+    target = read_target("example.org", ticket="a.b.c")
+    assert target.headers == {"authorization": "Bearer a.b.c"}
+    assert "a.b.c" not in target.sse + target.cable
+    assert read_target("example.org").headers == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "ticket"), [("http://u:p@example.org", "a"), ("example.org", "a\nb"), ("a.b", "é")]
+)
+def test_a_ticket_that_cannot_be_sent(url: str, ticket: str) -> None:
+    with pytest.raises(BadTarget, match="ticket"):
+        read_target(url, ticket=ticket)
+
+
+def test_tickets_in_addresses_are_masked() -> None:
+    shown = read_target("http://example.org/cable?jid=a.b.c&x=1").url(TransportName.CABLE)
+    assert shown == "ws://example.org/cable?jid=***&x=1"
+    shown = read_target("http://example.org/dashboard/stream?ticket=a.b.c").url(TransportName.SSE)
+    assert shown == "http://example.org/dashboard/stream?ticket=***"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dashboard_rt.hub import connections
 from dashboard_rt.hub.connections import SLICES, Wheel
 from dashboard_rt.hub.subscription import Subscription
 from dashboard_rt.settings import Settings
@@ -415,3 +416,76 @@ def test_a_slot_may_be_changed_while_it_is_served() -> None:
     for member in wheel.turn():
         wheel.remove(member, slots["a"])
     assert list(wheel) == []
+
+
+# ---- the end of a ticket
+
+
+def unix(room: Room) -> None:
+    """Let the Unix clock follow the virtual one."""
+    loop = asyncio.get_running_loop()
+    room.connections.clock = lambda: 1000 + loop.time()
+
+
+def goodbyes(reader: Reader) -> list[str]:
+    return [word for word in ("token_expired", "server_restart") if word in buffer(reader).decode()]
+
+
+@pytest.mark.parametrize("wire", ["sse", "ext", "base"])
+def test_a_connection_ends_when_its_ticket_does_and_the_others_stay(wire: str) -> None:
+    async def work(room: Room) -> None:
+        unix(room)
+        soon, late, never = (room.enter(wire) for _ in range(3))
+        assert soon.client and late.client
+        room.connections.end_at(late.client, 1020)
+        room.connections.end_at(soon.client, 1009.2)
+        await asyncio.sleep(9)
+        assert not goodbyes(soon)
+        await asyncio.sleep(2)
+        assert goodbyes(soon) == ["token_expired"] and soon.transport and soon.transport.closed
+        assert not goodbyes(late) and not goodbyes(never)
+        await asyncio.sleep(10)
+        assert goodbyes(late) == ["token_expired"] and not goodbyes(never)
+        assert room.value("closed", transport=room.connections.transports[wire != "sse"], reason="lost") == 0
+
+    simulate(work)
+
+
+def test_nothing_is_kept_of_tickets_whose_connections_have_gone() -> None:
+    async def work(room: Room) -> None:
+        unix(room)
+        with no_cycles(Connection, Subscription):
+            gone, ended, refused = (room.enter("sse") for _ in range(3))
+            assert gone.client and ended.client and refused.client
+            client = refused.client
+            refused.drop()
+            room.connections.end_at(client, 1005)
+            room.connections.end_at(gone.client, 1005)
+            room.connections.end_at(ended.client, 1005)
+            gone.drop()
+            await asyncio.sleep(6)
+            ended.read()
+            assert ended.told_to_go
+            ended.drop()
+            del gone, ended, refused, client
+        assert not room.connections._ending and not room.connections._end_of
+
+    simulate(work)
+
+
+def test_many_tickets_of_one_second_end_over_several_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ENDS_PER_SWEEP", 2)
+
+    async def work(room: Room) -> None:
+        unix(room)
+        readers = [room.enter("sse") for _ in range(5)]
+        for reader in readers:
+            assert reader.client
+            room.connections.end_at(reader.client, 1001)
+        told = []
+        for _ in range(40):
+            await asyncio.sleep(0.1)
+            told.append(sum(bool(goodbyes(reader)) for reader in readers))
+        assert told[-1] == 5 and {2, 4} <= set(told)
+
+    simulate(work)

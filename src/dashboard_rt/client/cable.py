@@ -124,6 +124,7 @@ def _prepare_connect(target: Target, options: ConnectOptions, proxy: Proxy | Non
     return _Connect(
         target.cable,
         subprotocols=[Subprotocol(EXT), Subprotocol(BASE)],
+        additional_headers=target.headers,
         origin=None if options.origin is None else Origin(options.origin),
         compression="deflate" if options.compression else None,
         open_timeout=min(options.timeout, CONNECT_SECONDS),

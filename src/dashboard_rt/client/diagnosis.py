@@ -39,8 +39,9 @@ STEP_ADVICE = {
 GOODBYE_ADVICE = {
     "full": "raise MAX_CLIENTS or MAX_CLIENTS_PER_ADDRESS, or start another process",
     "server_restart": "it was being restarted: run doctor again",
-    "token_expired": "use a fresh token in the URL",
-    "unauthorized": "check the token in the URL",
+    "token_expired": "give a fresh ticket with --ticket or DASHBOARD_TICKET",
+    "unauthorized": "give a ticket that is not single-use with --ticket or DASHBOARD_TICKET (see POST /tickets)",
+    "unavailable": "its database is away: look into its log, or give a ticket that is not single-use",
 }
 
 

@@ -15,7 +15,7 @@ import click
 from .connection import EventKind, Step, TransportName
 from .diagnosis import HEARTBEAT_DUE_SECONDS, Finding, diagnose
 from .observation import Observation, observe_both
-from .options import SecondsRange
+from .options import SecondsRange, ticket_option
 from .report import plural
 from .target import BadTarget, Target, read_target
 from .terminal import echo
@@ -103,8 +103,11 @@ def _parse_origin(_ctx: click.Context, _param: click.Parameter, value: str | Non
     "--origin", callback=_parse_origin, help="Ask as a page of this origin.  [default: the URL's own]"
 )
 @click.option("--stream", help="The stream to follow.  [default: the server's]")
+@ticket_option
 @click.pass_context
-def doctor(ctx: click.Context, /, url: str, seconds: float, origin: str | None, stream: str | None) -> None:
+def doctor(
+    ctx: click.Context, /, *, url: str, seconds: float, origin: str | None, **names: str | None
+) -> None:
     """Open both transports through URL and say what is wrong on the way.
 
     URL is what browsers use, proxies included (https://example.org), or an endpoint behind it. Reported, with
@@ -122,7 +125,7 @@ def doctor(ctx: click.Context, /, url: str, seconds: float, origin: str | None, 
       2  wrong usage
     """
     try:
-        target = read_target(url, stream)
+        target = read_target(url, names["stream"], names["ticket"])
     except BadTarget as error:
         raise click.UsageError(str(error)) from None
     ctx.exit(run_doctor(target, seconds, origin))

@@ -73,7 +73,10 @@ class ConnectionFailed(DashboardError):
 
 # ---- statuses
 
-TOKEN = "it wants a token, or does not allow this client: check the token in the URL."
+TOKEN = (
+    "it wants a ticket that opens this stream, or a password: give a ticket with --ticket or DASHBOARD_TICKET "
+    "(POST /tickets issues them), a password in the URL."
+)
 FULL = "it is full or starting: wait, or raise its limits (MAX_CLIENTS, MAX_CLIENTS_PER_ADDRESS)."
 NO_BACKEND = (
     "the proxy cannot reach the server behind it: check that it runs and where the proxy looks for it."

@@ -18,7 +18,7 @@ import uvloop
 from ..types import Position
 from .connection import TransportName
 from .listener import ClientOptions, run_listeners
-from .options import SecondsRange
+from .options import SecondsRange, ticket_option
 from .report import Printer, RunStats, exit_code, format_summary, plural, print_stats
 from .target import BadTarget, read_target
 from .terminal import echo
@@ -46,6 +46,7 @@ class ListenOptions(NamedTuple):
     position: Position | None
     no_reconnect: bool
     debug: bool
+    ticket: str | None
 
     @property
     def stats_interval(self) -> float:
@@ -59,7 +60,7 @@ class ListenOptions(NamedTuple):
 def run_listen(options: ListenOptions, url: str) -> int:
     """Run the command and print its summary; returns the exit code. Raises click.UsageError."""
     try:
-        target = read_target(url, options.stream)
+        target = read_target(url, options.stream, options.ticket)
     except BadTarget as error:
         raise click.UsageError(str(error)) from None
     raise_file_limit(options.clients)
@@ -173,6 +174,7 @@ def _parse_position(_ctx: click.Context, _param: click.Parameter, value: str | N
     "--timeout", type=POSITIVE_SECONDS, help="Seconds of silence that mean dead.  [sse: 40, cable: 10]"
 )
 @click.option("--stream", help="The stream to follow.  [default: the server's]")
+@ticket_option
 @click.option(
     "--from", "position", callback=_parse_position, help="Resume after this position, such as k3f9-1042."
 )

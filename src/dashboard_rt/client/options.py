@@ -1,4 +1,4 @@
-"""Numbers as a person types them on the command line."""
+"""Numbers as a person types them on the command line, and the option that `listen` and `doctor` share."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ class SecondsRange(click.FloatRange):
         if not math.isfinite(seconds):
             self.fail(f"{value} is not a number of seconds.", param, ctx)
         return seconds
+
+
+ticket_option = click.option(
+    "--ticket",
+    envvar="DASHBOARD_TICKET",
+    help="A ticket that opens the stream, not single-use.  [default: DASHBOARD_TICKET, which `ps` does not show]",
+)

@@ -60,7 +60,11 @@ async def open_sse(target: Target, options: ConnectOptions) -> AsyncIterator[Ope
             client = await stack.enter_async_context(_http_client(target, options, proxy))
             timing = Timing()
             request = aconnect_sse(
-                client, "GET", target.sse, headers=_headers(options), extensions=_trace_connect(timing)
+                client,
+                "GET",
+                target.sse,
+                headers=_headers(target, options),
+                extensions=_trace_connect(timing),
             )
             source = await stack.enter_async_context(request)
         timing.mark(Step.HEAD)
@@ -97,8 +101,8 @@ def _http_proxy(proxy: Proxy | None) -> httpx.Proxy | None:
     return httpx.Proxy(proxy.url, ssl_context=tls)
 
 
-def _headers(options: ConnectOptions) -> dict[str, str]:
-    headers = {"accept-encoding": "gzip, deflate" if options.compression else "identity"}
+def _headers(target: Target, options: ConnectOptions) -> dict[str, str]:
+    headers = {**target.headers, "accept-encoding": "gzip, deflate" if options.compression else "identity"}
     if options.origin is not None:
         headers["origin"] = options.origin
     if options.position is not None:

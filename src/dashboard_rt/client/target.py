@@ -20,7 +20,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 # A password in the authority (RFC 3986 §3.2.1), and the value of a parameter whose name says that it is secret.
 PASSWORD = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*@")
 SECRET_PARAMETER = re.compile(
-    r"([?&][^=&#]*(?:token|secret|password|key|sig|signature|jwt)=)[^&#]*", re.IGNORECASE
+    r"([?&][^=&#]*(?:token|secret|password|key|sig|signature|jwt|ticket|jid)=)[^&#]*", re.IGNORECASE
 )
 
 
@@ -29,16 +29,25 @@ class BadTarget(ValueError):
 
 
 class Target(NamedTuple):
-    """The two endpoints of a server, the origin of its page, and the stream to follow (None: its default)."""
+    """The two endpoints of a server, the origin of its page, and the stream to follow (None: its default).
+
+    `ticket`: what both endpoints are sent as a bearer token, where the server wants one.
+    """
 
     sse: str
     cable: str
     origin: str
     stream: str | None = None
+    ticket: str | None = None
 
     def url(self, transport: TransportName) -> str:
         """Return the endpoint of `transport` as it is shown: with passwords and tokens masked."""
         return mask_secrets(self.sse if transport is TransportName.SSE else self.cable)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return what shows the ticket to the server. Not its address, which gets into logs."""
+        return {} if self.ticket is None else {"authorization": f"Bearer {self.ticket}"}
 
     @property
     def identifier(self) -> str:
@@ -67,7 +76,7 @@ def mask_secrets(url: str) -> str:
     return SECRET_PARAMETER.sub(r"\1***", PASSWORD.sub(r"\1:***@", url))
 
 
-def read_target(url: str, stream: str | None = None) -> Target:
+def read_target(url: str, stream: str | None = None, ticket: str | None = None) -> Target:
     """Read a base URL, a page's URL or an endpoint's URL, with http, https, ws, wss or no scheme.
 
     A path before a known path is a prefix of both endpoints. A ws URL with any other path is the cable endpoint
@@ -75,6 +84,7 @@ def read_target(url: str, stream: str | None = None) -> Target:
     Raises BadTarget.
     """
     parts = _split(url.strip())
+    _check_ticket(ticket, parts)
     scheme = HTTP_SCHEMES[parts.scheme]
     prefix, known_path = _split_prefix(parts.path)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -93,7 +103,19 @@ def read_target(url: str, stream: str | None = None) -> Target:
         cable=_join(WEBSOCKET_SCHEMES[scheme], _with_password(parts.netloc), cable_path, cable_query),
         origin=f"{scheme}://{host.removesuffix(f':{DEFAULT_PORTS[scheme]}')}",
         stream=stream,
+        ticket=ticket,
     )
+
+
+def _check_ticket(ticket: str | None, parts: SplitResult) -> None:
+    if ticket is None:
+        return
+    if not re.fullmatch(r"[!-~]+", ticket):
+        raise BadTarget("The ticket holds what no header can: give it as POST /tickets returned it.")
+    if "@" in parts.netloc:
+        raise BadTarget(
+            "The ticket and the password of the URL want the same header: put the ticket into the URL, as ?ticket=."
+        )
 
 
 def _split(url: str) -> SplitResult:

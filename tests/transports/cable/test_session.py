@@ -10,7 +10,7 @@ import pytest
 
 from dashboard_rt.hub.resume import MAX_LOOKUPS
 from dashboard_rt.transports.cable import session as session_module
-from dashboard_rt.transports.cable.session import MAX_SUBSCRIPTIONS
+from dashboard_rt.transports.cable.session import MAX_SUBSCRIPTIONS, TicketedSession
 from tests.cable_world import LOG, STATE, STREAM, World, settle, simulate
 from tests.simulation import FakeTransport
 
@@ -484,5 +484,19 @@ def test_the_goodbye_is_a_disconnect_and_a_close(reason: str, code: int, reconne
         more = {"retry_in": 1500} if reconnect else {}
         told = {"type": "disconnect", "reason": reason, "reconnect": reconnect, **more}
         assert (client.hear(), codes) == ([told], [code])
+
+    simulate(work)
+
+
+def test_a_ticket_for_some_streams_opens_no_other() -> None:
+    async def work(world: World) -> None:
+        parts = world.process
+        session = TicketedSession(
+            parts.connections, parts.wires, world.telemetry, True, False, streams=frozenset({"events"})
+        )
+        client = world.connect(session=session)
+        assert client.say("subscribe", LOG)[0]["type"] == "confirm_subscription"
+        assert client.say("subscribe", STATE) == [{"identifier": STATE, "type": "reject_subscription"}]
+        assert world.telemetry.value("rejected", transport="cable", reason="foreign_stream") == 1
 
     simulate(work)
