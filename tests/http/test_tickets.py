@@ -40,9 +40,9 @@ def reason(token: str) -> str:
 
 def test_what_is_issued_is_read() -> None:
     ticket = Ticket(frozenset({"a", "b"}), NOW + 60, NOW + 3600)
-    assert SIGNER.read(SIGNER.issue(ticket)) == ticket
-    once = SIGNER.read(SIGNER.issue(ticket._replace(use="")))
-    again = SIGNER.read(SIGNER.issue(ticket._replace(use="")))
+    assert SIGNER.read(SIGNER.issue(ticket, once=False)) == ticket
+    once = SIGNER.read(SIGNER.issue(ticket, once=True))
+    again = SIGNER.read(SIGNER.issue(ticket, once=True))
     assert once.use and again.use and once.use != again.use
 
 

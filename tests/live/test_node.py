@@ -11,7 +11,9 @@ import pytest
 
 from tests.live import stock
 from tests.live.conftest import Servers
+from tests.live.server import Server
 from tests.live.stock import KINDS, StockClients, client
+from tests.live.test_tickets import AUTH, ticket
 from tests.live.wire import until
 
 Start = Callable[[Sequence[dict[str, Any]]], StockClients]
@@ -113,3 +115,52 @@ def test_stock_clients_stay_through_a_quiet_minute(servers: Servers, start: Star
             clients.wait(name, "message")
             assert clients.messages(name) == [{"n": 0}]
         clients.stop()  # before the server stops, which would wait for clients that do not hang up
+
+
+# ---- tickets (protocol §6)
+
+WAYS = ("rails", "anycable-v1", "anycable-ext", "anycable-header")
+
+
+def shown(way: str, token: str) -> dict[str, Any]:
+    """How each client is given its token: in its URL, or in an option that puts it elsewhere."""
+    strategy = {"anycable-ext": "sub-protocol", "anycable-header": "header"}.get(way, "param")
+    options = {"auth": {"token": token}, "websocketAuthStrategy": strategy}
+    return {"query": f"?ticket={token}"} if way == "rails" else {"options": options}
+
+
+def holder(server: Server, way: str, token: str | None, **more: Any) -> dict[str, Any]:
+    """A stock client with a token, in its own way; without one it has nothing to send."""
+    kind = "anycable-ext" if way == "anycable-header" else way
+    found = client(server, kind, "log0", **({} if token is None else shown(way, token)), **more)
+    found["name"] = f"{way} {'without' if token is None else 'with'} a ticket"
+    found["url"] += found.pop("query", "")
+    return found
+
+
+def test_stock_clients_with_tickets(servers: Servers, handover: str, start: Start) -> None:
+    server = servers.get(HANDOVER=handover, CABLE_PING="3", **AUTH)
+    lasting, short = (ticket(server, once=False, ttl=ttl) for ttl in (3600, 1))
+    let_in = [holder(server, way, lasting) for way in WAYS]
+    refused = [holder(server, way, None) for way in WAYS[:3]]
+    refreshing = holder(server, "anycable-ext", short, refreshed=lasting) | {"name": "refreshing"}
+    clients = start([*let_in, *refused, refreshing])
+    for one in (*let_in, refreshing):
+        clients.wait(one["name"], "connected")
+    server.publish("log0", {"n": 0})
+    for one in let_in:
+        clients.wait(one["name"], "message")
+    for one in refused[1:]:
+        clients.wait(one["name"], "closed")
+        assert clients.of(one["name"], "closed")[0]["reason"] == "unauthorized"
+    clients.wait("refreshing", "closed")
+    assert clients.of("refreshing", "closed")[0]["reason"] == "token_expired"
+    clients.wait("refreshing", "connected", 2)
+    server.publish("log0", {"n": 1})
+    wait_for_all(clients, "refreshing", 2)
+    for one in let_in:
+        wait_for_all(clients, one["name"], 2)
+    for one in refused:
+        assert not clients.of(one["name"], "connected")
+    # Each client without a ticket came once: the disconnect ended it for good.
+    assert server.metric("rejected_total", transport="cable", reason="unauthorized") == len(refused)

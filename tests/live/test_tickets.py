@@ -139,6 +139,7 @@ def test_a_page_of_another_origin_does_not_use_a_ticket_up(guarded: Server) -> N
         client.welcome()
 
 
+@pytest.mark.slow  # it waits for that
 def test_a_connection_ends_with_its_ticket(guarded: Server) -> None:
     token = ticket(guarded, once=False, ttl=1)
     forever = ticket(guarded, once=False)

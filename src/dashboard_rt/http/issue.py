@@ -79,9 +79,9 @@ class TicketEndpoint:
             if stream not in self._settings.streams:
                 raise UnknownStream(f"There is no stream {stream!r}: STREAMS lists those there are.")
         if wish.once:
-            ticket = ticket._replace(opens_until=min(ticket.opens_until, now + OPENS_SECONDS), use="")
+            ticket = ticket._replace(opens_until=min(ticket.opens_until, now + OPENS_SECONDS))
         times = {"opens_until": math.floor(ticket.opens_until), "ends_at": math.floor(ticket.ends_at)}
-        return Json({"ticket": signer.issue(ticket), **times}, 201)
+        return Json({"ticket": signer.issue(ticket, wish.once), **times}, 201)
 
     def _authority(self, request: Request, access: StreamAccess) -> Ticket:
         """Return what the client may hand on. Raises Unauthorized, Forbidden, TooManyRequests."""

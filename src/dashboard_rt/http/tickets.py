@@ -72,15 +72,15 @@ class TicketSigner:
         self._secret = secret
         self.clock = clock
 
-    def issue(self, ticket: Ticket) -> str:
-        """Return the token of a ticket. For one with a `use` that is drawn here, whatever it was."""
+    def issue(self, ticket: Ticket, once: bool) -> str:
+        """Return the token of a ticket, which opens one connection or any number. The id of its use is drawn here."""
         claims: dict[str, Any] = {
             "exp": math.floor(ticket.opens_until),
             "session_exp": math.floor(ticket.ends_at),
         }
         if ticket.streams is not None:
             claims["streams"] = sorted(ticket.streams)
-        if ticket.use is not None:
+        if once:
             claims |= {"once": True, "jti": uuid.uuid4().hex}
         return jwt.encode(claims, self._secret, ALGORITHM)
 

@@ -4,6 +4,7 @@
 //   node follow.js '[{"name": "rails", "kind": "rails", "url": "ws://…/cable", "stream": "s", "quiet": 60000}]'
 //
 // `kind` is rails, anycable-v1 or anycable-ext. `quiet` (ms): print "quiet-over" that long after the first connect.
+// `options` are those of createCable; with `refreshed`, a token, anycable comes back with that one when its own has expired.
 // The clients are used unchanged; only the globals that they expect of a browser are provided.
 import { WebSocket } from "ws"
 import { createCable } from "@anycable/core"
@@ -41,7 +42,10 @@ function rails(client, report, connected) {
 }
 
 function anycable(protocol, client, report, connected) {
-  const cable = createCable(client.url, { protocol, websocketImplementation: WebSocket, logLevel: "error" })
+  const tokenRefresher = client.refreshed && (async transport => transport.setToken(client.refreshed))
+  const cable = createCable(client.url, {
+    protocol, websocketImplementation: WebSocket, logLevel: "error", tokenRefresher, ...client.options,
+  })
   cable.on("disconnect", event => report("disconnected", { reason: event?.reason }))
   cable.on("close", event => report("closed", { reason: event?.reason }))
   const channel = cable.subscribeTo(CHANNEL, { stream: client.stream })
