@@ -463,6 +463,8 @@ def test_nothing_is_kept_of_tickets_whose_connections_have_gone() -> None:
             room.connections.end_at(gone.client, 1005)
             room.connections.end_at(ended.client, 1005)
             gone.drop()
+            assert list(room.connections._end_of) == [ended.client]
+            assert room.connections._ending == {1005: {ended.client}}
             await asyncio.sleep(6)
             ended.read()
             assert ended.told_to_go
