@@ -161,6 +161,7 @@ document.querySelector("#locked").hidden = !settings.tickets || settings.demo ||
 for (const button of document.querySelectorAll("[data-trigger]")) button.addEventListener("click", () => trigger(button));
 for (const link of document.querySelectorAll("[data-view]")) {
   if (link.dataset.view === settings.view) link.setAttribute("aria-current", "page");
+  if (token) link.hash = location.hash;
 }
 
 draw();

@@ -62,6 +62,8 @@ def test_the_page_hands_in_the_ticket_behind_its_address(
         expect(opened.page.locator("#locked")).to_be_hidden()
         wait_for_state(opened.page, "live")
         shows(server, opened.page)
+        opened.page.get_by_role("link", name="SSE").click()
+        wait_for_state(opened.page, "live", ["sse"])
         assert opened.errors == []
 
 
