@@ -12,6 +12,7 @@ from tests.live.conftest import Servers
 from tests.live.followers import TRANSPORTS, follow
 from tests.live.server import Server
 from tests.live.wire import until
+from tests.services.postgres import PostgresServer
 from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.slow
@@ -93,3 +94,17 @@ def test_a_command_that_publishes_and_ends_notifies_too(two: Two, log: str) -> N
         two.a.run("publish", log, '{"n": 0}')
         assert client.numbers(1) == [0]
     until(lambda: two.b.metric("notifications_total") > heard, "the notification has arrived")
+
+
+def test_over_notify_too(servers: Servers, postgres: PostgresServer) -> None:
+    """One PostgreSQL is the database and the broker."""
+    env = {"DATABASE_URL": postgres.url(postgres.new_database()), "BROKER_URL": "postgres"}
+    with servers.new(env) as a, servers.new(env) as b, ExitStack() as stack:
+        until(lambda: all(each.metric("broker_connected") == 1 for each in (a, b)), "both are connected")
+        log = servers.stream(a, "log")
+        clients = [stack.enter_context(follow(each, b.address, log)) for each in TRANSPORTS]
+        for first in range(0, 200, 10):
+            a.publish(log, *({"n": n} for n in range(first, first + 10)))
+        for client in clients:
+            assert client.numbers(200) == [*range(200)]
+        assert b.metric("notifications_total", result="taken") >= 10
