@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from dashboard_rt.errors import LogUnavailable
-from dashboard_rt.eventlog.sqlite import SqliteDatabase
 from dashboard_rt.http import used_tickets
 from dashboard_rt.http.used_tickets import KEEP_SECONDS, TRIM_SECONDS, UsedTickets
 from dashboard_rt.telemetry import Telemetry
+from tests.logkit import connected, url
 
 pytestmark = pytest.mark.anyio
 
@@ -26,19 +24,9 @@ class Clock:
         return self.now
 
 
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[SqliteDatabase]:
-    db = SqliteDatabase(f"sqlite:///{folder}/used.db")
-    await db.connect()
-    try:
-        yield db
-    finally:
-        await db.disconnect()
-
-
-async def test_a_ticket_is_new_once_in_all_processes(tmp_path: Path) -> None:
+async def test_a_ticket_is_new_once_in_all_processes(database_url: str) -> None:
     clock = Clock()
-    async with opened(tmp_path) as one, opened(tmp_path) as other:
+    async with connected(database_url) as one, connected(database_url) as other:
         here, there = (UsedTickets(db, Telemetry(), clock) for db in (one, other))
         assert await here.add("a", clock.now + 60)
         assert not await here.add("a", clock.now + 60)
@@ -46,17 +34,17 @@ async def test_a_ticket_is_new_once_in_all_processes(tmp_path: Path) -> None:
         assert await there.add("b", clock.now + 60)
 
 
-async def test_of_many_that_come_together_each_is_new_once(tmp_path: Path) -> None:
-    async with opened(tmp_path) as one, opened(tmp_path) as other:
+async def test_of_many_that_come_together_each_is_new_once(database_url: str) -> None:
+    async with connected(database_url) as one, connected(database_url) as other:
         processes = [UsedTickets(db, Telemetry()) for db in (one, other)]
         uses = [used.add(f"{n}", 2e9) for n in range(500) for used in processes for _ in range(2)]
         answers = await asyncio.gather(*uses)
         assert [sum(answers[n * 4 : n * 4 + 4]) for n in range(500)] == [1] * 500
 
 
-async def test_what_expired_long_ago_is_deleted(tmp_path: Path) -> None:
+async def test_what_expired_long_ago_is_deleted(database_url: str) -> None:
     clock = Clock()
-    async with opened(tmp_path) as db:
+    async with connected(database_url) as db:
         used = UsedTickets(db, Telemetry(), clock)
         await used.add("old", clock.now + 60)
         clock.now += TRIM_SECONDS + KEEP_SECONDS + 1
@@ -67,24 +55,8 @@ async def test_what_expired_long_ago_is_deleted(tmp_path: Path) -> None:
         assert await db.rows("SELECT id FROM used_tickets") == [("new",)]
 
 
-async def test_while_the_database_is_away_nobody_knows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dashboard_rt.eventlog.sqlite.BUSY_SECONDS", 0.05)
-    telemetry = Telemetry()
-    async with opened(tmp_path) as db:
-        used = UsedTickets(db, telemetry)
-        other = sqlite3.connect(tmp_path / "used.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        for answer in await asyncio.gather(*(used.add(id, 2e9) for id in "ab"), return_exceptions=True):
-            assert isinstance(answer, LogUnavailable)
-        assert telemetry.value("swallowed", where="tickets.write") >= 1
-        other.close()
-        assert await used.add("a", 2e9)
-
-
-async def test_a_client_that_leaves_takes_nothing_from_the_others(tmp_path: Path) -> None:
-    async with opened(tmp_path) as db:
+async def test_a_client_that_leaves_takes_nothing_from_the_others(database_url: str) -> None:
+    async with connected(database_url) as db:
         used = UsedTickets(db, Telemetry())
         leaving = asyncio.ensure_future(used.add("a", 2e9))
         staying = asyncio.ensure_future(used.add("b", 2e9))
@@ -94,14 +66,30 @@ async def test_a_client_that_leaves_takes_nothing_from_the_others(tmp_path: Path
         assert not await used.add("a", 2e9), "it was used up"
 
 
+async def test_while_the_database_is_away_nobody_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard_rt.eventlog.sqlite.BUSY_SECONDS", 0.05)
+    telemetry = Telemetry()
+    async with connected(url(tmp_path)) as db:
+        used = UsedTickets(db, telemetry)
+        other = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        for answer in await asyncio.gather(*(used.add(id, 2e9) for id in "ab"), return_exceptions=True):
+            assert isinstance(answer, LogUnavailable)
+        assert telemetry.value("swallowed", where="tickets.write") >= 1
+        other.close()
+        assert await used.add("a", 2e9)
+
+
 async def test_a_database_that_hangs_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(used_tickets, "WAIT_SECONDS", 0.05)
     telemetry = Telemetry()
-    async with opened(tmp_path) as db:
+    async with connected(url(tmp_path)) as db:
         used = UsedTickets(db, telemetry)
-        other = sqlite3.connect(tmp_path / "used.db", isolation_level=None)
+        other = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LogUnavailable):
             await used.add("a", 2e9)

@@ -49,7 +49,9 @@ TIMES_THAT_RISE = (
 )
 
 # Single-use tickets that were used, until they could not be used anyway: no second process may take one.
-USED_TICKETS = ("CREATE TABLE used_tickets (id TEXT PRIMARY KEY, expires_at_ms BIGINT NOT NULL)",)
+USED_TICKETS = (
+    "CREATE TABLE used_tickets (id TEXT PRIMARY KEY, expires_at_ms BIGINT NOT NULL) WITHOUT ROWID",
+)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, TIMES_THAT_RISE, USED_TICKETS)
 
