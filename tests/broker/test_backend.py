@@ -31,6 +31,9 @@ class Scripted(ReconnectingBackend):
         if self.script and self.script[0] == "refuse":
             self.script.pop(0)
             raise ConnectionRefusedError("refused")
+        if self.script and self.script[0] == "hang":
+            self.script.pop(0)
+            await asyncio.Event().wait()
 
     async def read(self) -> None:
         word = self.script.pop(0) if self.script else "stay"
@@ -118,6 +121,15 @@ async def test_what_comes_faster_than_it_is_taken_is_dropped_for_one_gap(
     assert telemetry.value("broker_overruns") == 1
     inbox.put(Event("a", "0123456789"))
     assert (await inbox.get()).message == "0123456789", "what was taken makes room"
+
+
+async def test_an_attempt_that_hangs_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "OPEN_SECONDS", 0.01)
+    service = Scripted("hang", "stay")
+    await service.subscribe("a")
+    await until(lambda: service.opened == 2, "it tries again")
+    assert isinstance(await service.next_published(), Gap)
+    await service.unsubscribe("a")
 
 
 async def test_a_publish_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
