@@ -11,6 +11,7 @@ from bench.statistics import stats
 
 FLOOR = "floor"
 LAYERS = ("user_us", "system_us", "softirq_us")
+SERVICES = {"redis_us": "Redis beside", "postgres_us": "PostgreSQL beside"}
 
 
 def explained(result: Result) -> list[str]:
@@ -23,6 +24,7 @@ def explained(result: Result) -> list[str]:
         *_bill(result),
         "",
         *_limits(result),
+        *_spreads(result),
     ]
 
 
@@ -39,24 +41,27 @@ def _machine(result: Result) -> Iterator[str]:
 
 
 def _bill(result: Result) -> list[str]:
-    """CPU per delivery by layer, how much of it is the physical floor's, and CPU per write where it was measured."""
-    rows = [["CPU per delivery", "all", "user", "system", "softirq beside", "of it the floor's", "per write"]]
+    """CPU per delivery by layer, how much of it is the physical floor's, and CPU per write where it was measured.
+    What services used, on the other core, is beside it and not in it."""
+    there = [name for name in SERVICES if any(name in run.figures for run in result.runs)]
+    head = ["CPU per delivery", "all", "user", "system", "softirq beside", "of it the floor's", "per write"]
+    rows = [[*head, *(SERVICES[name] for name in there)]]
     for label, runs in _rows(result):
         counted = [run for run in runs if run.valid and "us_per_delivery" in run.figures]
         if counted:
             whole = _mean(counted, "us_per_delivery")
             layers = [figures.of(name).text(_mean(counted, name)) for name in LAYERS]
             floor = _floor(result, counted[0], whole)
-            rows.append(
-                [label, figures.of("us_per_delivery").text(whole), *layers, floor, _per_write(counted)]
-            )
+            beside = [_known(counted, name) for name in ("us_per_write", *there)]
+            rows.append([label, figures.of("us_per_delivery").text(whole), *layers, floor, *beside])
     return in_columns(rows) if len(rows) > 1 else ["no clean run counts CPU per delivery"]
 
 
-def _per_write(runs: Sequence[Run]) -> str:
-    """Of batches there is none, nor in results that are older than the figure."""
-    known = any("us_per_write" in run.figures for run in runs)
-    return figures.of("us_per_write").text(_mean(runs, "us_per_write")) if known else "-"
+def _known(runs: Sequence[Run], name: str) -> str:
+    """CPU per write: of batches there is none, nor in results that are older than the figure. Services: not all have
+    the same."""
+    known = any(name in run.figures for run in runs)
+    return figures.of(name).text(_mean(runs, name)) if known else "-"
 
 
 def _rows(result: Result) -> Iterator[tuple[str, list[Run]]]:
@@ -82,3 +87,13 @@ def _limits(result: Result) -> Iterator[str]:
     for label, runs in _rows(result):
         named = sorted({run.limiter or "nothing: there was headroom" for run in runs})
         yield f"{label}: capped by {', '.join(named)}"
+
+
+def _spreads(result: Result) -> Iterator[str]:
+    """How the clients of targets with several processes were spread over them."""
+    for label, runs in _rows(result):
+        counts = [found for run in runs if (found := run.facts.get("connections_by_process"))]
+        if counts:
+            processes = " or ".join(sorted({str(len(one)) for one in counts}))
+            each = [count for one in counts for count in one]
+            yield f"{label}: {processes} processes, each with {min(each):,} to {max(each):,} of the connections"

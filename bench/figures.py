@@ -62,6 +62,9 @@ _ALL = (
     Figure("user_us", "user CPU per delivery", MICROSECONDS),
     Figure("system_us", "system CPU per delivery", MICROSECONDS),
     Figure("softirq_us", "softirq per delivery", MICROSECONDS),
+    # Of services, which run beside the server and are no part of it.
+    Figure("redis_us", "Redis' CPU per delivery", MICROSECONDS),
+    Figure("postgres_us", "PostgreSQL's CPU per delivery", MICROSECONDS),
     Figure("p50_ms", "latency p50", "ms"),
     Figure("p90_ms", "latency p90", "ms"),
     Figure("p99_ms", "latency p99", "ms"),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bench.live import NOBODY, Live
 from bench.load.clients import LoadClients
-from bench.measure import procfs, usage
+from bench.measure import procfs, spread, usage
 from bench.measure.cores import Cores
 from bench.measure.sampler import Sampler, Watched
 from bench.measure.usage import Moment
@@ -50,6 +50,7 @@ class Stage(AbstractContextManager["Stage"]):
         self._clients = clients
         self._kind = kind
         self._load_kind = load
+        self.spread: list[int] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Stage:
@@ -88,7 +89,8 @@ class Stage(AbstractContextManager["Stage"]):
 
     def moment(self) -> Moment:
         """All CPU counters, now."""
-        return usage.moment(self.server.pid, self.load.pids, self.setup.cores)
+        services = {name: service.pid for name, service in self.server.services.items()}
+        return usage.moment(self.server.pid, self.load.pids, self.setup.cores, services)
 
     def weigh(self, counts: Sequence[int]) -> list[Weight]:
         """Open clients up to each count, and weigh the server there."""
@@ -96,6 +98,8 @@ class Stage(AbstractContextManager["Stage"]):
         for count in counts:
             self.load.open(count)
             weights.append(self.weight(count))
+        if self.setup.target.processes > 1:
+            self.spread = sorted(spread.over_processes(self.server.pid, self.server.port).values())
         return weights
 
     def weight(self, connections: int) -> Weight:
@@ -111,5 +115,12 @@ class Stage(AbstractContextManager["Stage"]):
         return Weight(connections, *now, kernel.tcp_kb + kernel.slab_kb)
 
     def facts(self) -> dict[str, Any]:
-        """What is known behind the block: how the server ended, what the sampler cost."""
-        return {"sampler": self.sampler.cost, "stopped_by_force": self.server.stopped_by_force}
+        """What is known behind the block: how the server ended, what the sampler cost, the versions of services, and
+        for a target of several processes how many connections each of them had (the publisher's among them)."""
+        services = {name: service.version() for name, service in self.server.services.items()}
+        return {
+            "sampler": self.sampler.cost,
+            "stopped_by_force": self.server.stopped_by_force,
+            **({"services": services} if services else {}),
+            **({"connections_by_process": self.spread} if self.spread else {}),
+        }

@@ -13,7 +13,10 @@ from pathlib import Path
 from bench.errors import Environment
 from bench.measure import procfs
 
-PACKAGES = ("uvicorn", "uvloop", "httptools", "websockets", "starlette", "broadcaster", "databases", "orjson")
+PACKAGES = (
+    *("uvicorn", "uvloop", "httptools", "websockets", "starlette", "broadcaster", "databases", "orjson"),
+    *("asyncpg", "redis", "hiredis"),
+)
 SYSCTLS = (
     "net/core/somaxconn",
     "net/ipv4/tcp_mem",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bench.errors import EXIT_LOSS, EXIT_OK, EXIT_VOID
@@ -138,6 +138,14 @@ def of_wire(transport: str, load: Mapping[str, Any]) -> list[Flag]:
 def of_server(stopped_by_force: bool) -> list[Flag]:
     """How the server ended."""
     return [Flag("warn", "stop", "the server ignored SIGTERM and was killed")] if stopped_by_force else []
+
+
+def of_spread(processes: int, spread: Sequence[int]) -> list[Flag]:
+    """What is told of several processes has to be of so many: `spread` is how many clients each of them had, those
+    without any left out; empty when it was not looked at."""
+    if not spread or len(spread) >= processes:
+        return []
+    return [Flag("void", "spread", f"{len(spread)} of {processes} processes had clients: run it again")]
 
 
 def left(count: int) -> list[Flag]:

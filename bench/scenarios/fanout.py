@@ -191,6 +191,7 @@ def _run(plan: Fanout, stage: Stage, rate: float, window: Window) -> Run:
         *validity.judge(report, published.summary(), used.foreign),
         *validity.of_server(stage.server.stopped_by_force),
         *validity.of_wire(setup.transport, report),
+        *validity.of_spread(setup.target.processes, stage.spread),
         *(validity.of_stamps(report) if plan.batch == 1 else ()),
         *validity.of_series({"latency": report["latency"], "uncorrected": report["uncorrected"]}),
         *([] if plan.weigh_in_window else validity.steady(stage.sampler.samples())),

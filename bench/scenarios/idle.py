@@ -49,6 +49,7 @@ def measure(plan: Idle, setup: Setup) -> list[Run]:
     flags = [
         *validity.neighbours(nobody.foreign),
         *validity.of_server(stage.server.stopped_by_force),
+        *validity.of_spread(setup.target.processes, stage.spread),
         *validity.left(max(plan.counts) - alive),
     ]
     fit = stats.line(_upper(weights))

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.load.wire import TRANSPORTS
+from bench.serving import services
 from bench.serving.broadcast import STREAM, TOKEN
 from bench.serving.target_type import Deflate, Target
 
 FLOOR = Path(__file__).parents[1] / "targets" / "floor.py"
+SHARED = ("redis", "postgres")
 
 
 def app() -> Target:
@@ -61,9 +63,29 @@ def app_plain() -> Target:
     return replace(plain, about="this app without the handover, plain ASGI from end to end")
 
 
+def app_shared(processes: int) -> Target:
+    """The app as it is deployed: PostgreSQL on disk, Redis as the broker, and so many processes behind one port."""
+    two = processes > 1
+    settings = {
+        "DATABASE_URL": "{postgres_url}",
+        "REDIS_URL": "{redis_url}",
+        "WEB_CONCURRENCY": str(processes),
+    }
+    shared = with_settings(app(), f"app-redis-postgres{'' if two else '-one'}", **settings)
+    return replace(
+        shared,
+        services=SHARED,
+        needs=services.needs(SHARED),
+        processes=processes,
+        about=f"this app over PostgreSQL and Redis, {'two processes' if two else 'one process'}",
+    )
+
+
 BUILT_IN: Mapping[str, Callable[[], Target]] = {
     "app": app,
     "app-plain": app_plain,
+    "app-redis-postgres": lambda: app_shared(2),
+    "app-redis-postgres-one": lambda: app_shared(1),
     "floor": floor,
     "floor-joined": lambda: floor(joined=True),
 }

@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 
 # What is filled in at a start; `{python}` and `{here}` are known before, from the file.
-PLACES = ("port", "directory", "kind", "redis_url", "redis_port", "binary", "python", "here")
+PLACES = (
+    *("port", "directory", "kind", "redis_url", "redis_port", "postgres_url", "postgres_port"),
+    *("binary", "python", "here"),
+)
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.errors import Environment
+from bench.measure import procfs
 
 STOP_SECONDS = 5.0
 LEASH = Path(__file__).with_name("leash.py")
@@ -36,7 +37,8 @@ class Stopped(NamedTuple):
 
 
 class Program:
-    """Started by its constructor; `core` None leaves it on the bench's own. Raises Environment when there is none."""
+    """Started by its constructor; `core` None leaves it on the bench's own, and `user` None it is who the bench is.
+    Raises Environment when there is none."""
 
     def __init__(
         self,
@@ -45,12 +47,15 @@ class Program:
         directory: Path,
         output: Path,
         core: int | None = None,
+        *,
+        user: str | None = None,
     ) -> None:
         self._mark = f"{MARK}={secrets.token_hex(8)}"
         variables = {**inherited(), **environment, **dict([self._mark.split("=")])}
         if shutil.which(command[0], path=variables.get("PATH")) is None:
             raise Environment(f"there is no program {command[0]!r}: install it, or put its directory on PATH")
-        leash = [sys.executable, "-S", "-E", str(LEASH), "-" if core is None else str(core), str(os.getpid())]
+        where = ("-" if core is None else str(core), user or "-", str(os.getpid()))
+        leash = [sys.executable, "-S", "-E", str(LEASH), *where]
         self.output = output
         with output.open("ab") as file:
             self._popen = LAUNCHER.submit(
@@ -74,12 +79,12 @@ class Program:
         """The end of what it printed."""
         return last_words(self.output)
 
-    def stop(self, grace: float = STOP_SECONDS) -> Stopped:
-        """SIGTERM, `grace` seconds, SIGKILL; behind it nothing is left of what it started."""
+    def stop(self, grace: float = STOP_SECONDS, number: signal.Signals = signal.SIGTERM) -> Stopped:
+        """SIGTERM or another signal, `grace` seconds, SIGKILL; behind it nothing is left of what it started."""
         started = time.monotonic()
         forced = True
         try:
-            self._popen.terminate()
+            self._popen.send_signal(number)
             self._popen.wait(grace)
             forced = False
         except subprocess.TimeoutExpired:
@@ -95,11 +100,13 @@ class Program:
         self._popen.wait()
 
     def _sweep(self) -> None:
-        """End what is left: its group, and who left that. A child that outlived its parent in a session of its own is
-        in no tree and no group any more, but it still has the environment that it was born with."""
+        """End what is left: its group, its tree, and who left both. A child that outlived its parent in a session of
+        its own is in no tree and no group any more, but it still has the environment that it was born with, unless it
+        writes over that, as those of PostgreSQL do."""
+        tree = procfs.tree(self.pid)[1:]  # without itself: when it has ended its number may be another's
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        for pid in marked(self._mark):
+        for pid in (*tree, *marked(self._mark)):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.errors import BenchError, Environment
+from bench.measure import spread
 from bench.serving import posting
 from bench.serving.broadcast import CommandPublish, HttpPublish, RedisPublish
 from bench.serving.net import HOST, free_port
 from bench.serving.placeholder import filled
 from bench.serving.posting import Publish
 from bench.serving.program import STOP_SECONDS, Program, Stopped, alive, inherited, last_words, until_ready
-from bench.serving.services import SERVICES, Redis
+from bench.serving.services import SERVICES, Service
 from bench.serving.target_type import Target
 
 START_SECONDS = 30.0
@@ -61,9 +62,10 @@ class Server:
         self.service_core = service_core
         self.host, self.port, self.pid = HOST, 0, 0
         self.stopped_by_force = False
-        self.services: dict[str, Redis] = {}
+        self.services: dict[str, Service] = {}
         self._values = {"kind": kind}
         self._program: Program | None = None
+        self._taking: set[int] = set()  # processes that took a connection
         self._stack = ExitStack()
 
     def __enter__(self) -> Server:
@@ -114,9 +116,25 @@ class Server:
         self._program = Program(command, variables, self.directory, self._output, self.core)
         self.pid = self._program.pid
         until_ready(self._program, self._is_ready, self.target.name, START_SECONDS)
+        if self.target.processes > 1:  # the first that is ready would be given all the clients
+            what, self._taking = f"{self.target.name} with {self.target.processes} processes", set()
+            until_ready(self._program, self._all_take_clients, what, START_SECONDS)
 
     def _is_ready(self) -> bool:
         return is_ready(self.target, self.host, self.port)
+
+    def _all_take_clients(self) -> bool:
+        """Whether as many processes as there should be have been seen to answer; one more connection each time."""
+        asking = http.client.HTTPConnection(self.host, self.port, timeout=1)
+        try:
+            asking.request("GET", self.target.ready_path)
+            asking.getresponse().read()
+            self._taking |= spread.over_processes(self.pid, self.port).keys()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            asking.close()
+        return len(self._taking) >= self.target.processes
 
     def stop(self, grace: float = STOP_SECONDS) -> Stopped:
         """SIGTERM, `grace` seconds, SIGKILL, for the whole process tree. Answers how it ended; raises Environment
@@ -141,10 +159,10 @@ class Server:
         self._service(name).kill()
 
     def start_service(self, name: str = "redis") -> None:
-        """Start it again on the same port, empty."""
+        """Start it again on the same port, with what it kept on disk."""
         self._service(name).start()
 
-    def _service(self, name: str) -> Redis:
+    def _service(self, name: str) -> Service:
         if name not in self.services:
             raise Environment(
                 f"{self.target.name} has no service {name!r} to lose: choose a target that has one, such as go-gorilla"

@@ -16,6 +16,7 @@ from bench.serving.build import Build
 from bench.serving.builtin import BUILT_IN
 from bench.serving.need import Need
 from bench.serving.services import SERVICES
+from bench.serving.services import needs as service_needs
 from bench.serving.table import Table, TargetError
 from bench.serving.target_type import CableEnd, Deflate, Outside, SseEnd, Target
 
@@ -92,6 +93,7 @@ def _target(name: str, table: Table) -> Target:
         resumes=table.flag("resumes"),
         keeps_state=table.flag("keeps_state"),
         loop_lag_metric=table.line("loop_lag_metric", "") or None,
+        processes=table.number("processes") or 1,
         outside=outside,
         build=build,
         needs=_needs(table, services),
@@ -241,7 +243,7 @@ def _redis(table: Table) -> RedisPublish:
 
 def _needs(table: Table, services: tuple[str, ...]) -> tuple[Need, ...]:
     """What the file says, and the programs of the services."""
-    needs = [Need("program", SERVICES[name].needed, SERVICES[name].remedy) for name in services]
+    needs = [*service_needs(services)]
     for need in table.tables("needs"):
         kinds = [kind for kind in ("program", "module") if kind in need]
         if len(kinds) != 1:

@@ -58,7 +58,8 @@ class Target:
 
     `ready_path` answers 200 once the server works. `resumes`: a client that comes back with its position gets what
     it missed. `keeps_state`: started with kind `state` it gives each new client the newest update. `loop_lag_metric`
-    is the name of a Prometheus gauge on /metrics, in seconds. `missing` tells what this machine lacks.
+    is the name of a Prometheus gauge on /metrics, in seconds. `processes` is how many of its processes take clients
+    in. `missing` tells what this machine lacks.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Target:
     resumes: bool = False
     keeps_state: bool = False
     loop_lag_metric: str | None = None
+    processes: int = 1
     outside: Outside | None = None
     build: Build | None = None
     needs: tuple[Need, ...] = ()

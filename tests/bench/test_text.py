@@ -41,6 +41,27 @@ def test_the_bill_has_cpu_per_write_where_a_result_has_it() -> None:
     assert bill.split()[-3:] == ["-", "6", "µs"]
 
 
+def test_the_bill_has_services_beside_where_a_row_has_them() -> None:
+    app = made.run("app", "sse", 0, us_per_delivery=8.0)
+    shared = made.run("app-redis-postgres", "sse", 0, us_per_delivery=8.0, redis_us=0.25, postgres_us=1.5)
+    assert not [line for line in explain.explained(made.result(app)) if "PostgreSQL" in line]
+    lines = explain.explained(made.result(app, shared))
+    head, alone, both = (line for line in lines if "beside" in line or "µs" in line)
+    assert head.endswith("Redis beside  PostgreSQL beside")
+    assert alone.split()[-2:] == ["-", "-"]
+    assert both.split()[-4:] == ["0.250", "µs", "1.50", "µs"]
+
+
+def test_how_clients_were_spread_over_processes_is_told() -> None:
+    runs = [made.run("app", "sse", pair, us_per_delivery=8.0) for pair in (0, 1)]
+    assert not [line for line in explain.explained(made.result(*runs)) if "processes" in line]
+    runs[0].facts["connections_by_process"] = [463, 538]
+    runs[1].facts["connections_by_process"] = [487, 514]
+    assert explain.explained(made.result(*runs))[-1] == (
+        "app sse: 2 processes, each with 463 to 538 of the connections"
+    )
+
+
 def test_rows_are_compared_in_sentences() -> None:
     (words,) = text.comparisons(FANOUT, made.result(*two_rows()))
     assert words.startswith("app sse costs 17 % more CPU per delivery than floor sse (95 % interval")

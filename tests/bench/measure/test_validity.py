@@ -86,6 +86,14 @@ def test_a_promise_a_return_and_a_stamp_are_doubted_by_name() -> None:
     ]
 
 
+def test_processes_without_a_client_void_what_is_told_of_all_of_them() -> None:
+    assert (
+        validity.of_spread(2, [460, 541]) == validity.of_spread(1, [1001]) == validity.of_spread(2, []) == []
+    )
+    (flag,) = validity.of_spread(2, [1001])
+    assert flag == Flag("void", "spread", "1 of 2 processes had clients: run it again")
+
+
 def test_a_neighbour_tells_nothing_about_a_rate_but_our_own_limit_does() -> None:
     assert validity.telling([]) and validity.telling([Flag("loss", "sequence", "")])
     assert validity.telling([Flag("void", "client", ""), Flag("warn", "neighbour", "")])

@@ -11,7 +11,9 @@ from bench.measure import validity
 from bench.result import Run
 from bench.scenarios import drain, fanout, idle, interruption, outage, publish, reconnect, slow, soak, storm
 from bench.scenarios.fanout import Burst, Fanout
+from bench.scenarios.idle import Idle
 from bench.serving import target
+from bench.serving.server import Server
 from tests import needs
 from tests.bench.small_targets import codes, faulty, relay, setup
 
@@ -128,6 +130,49 @@ def test_a_soak_looks_at_memory_and_the_servers_loop_in_its_window() -> None:
     assert all(pss is not None for _, pss in soak.column(run.samples, "pss_kb"))
     assert all(lag is not None for _, lag in soak.column(run.samples, "loop_lag_ms"))
     assert wrong(run) == CLEAN
+
+
+# ---- several processes, services
+
+
+@pytest.mark.parametrize("scenario", ["fanout", pytest.param("idle", marks=pytest.mark.slow)])
+def test_a_run_in_which_a_process_had_no_client_is_void(
+    scenario: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "_all_take_clients", lambda server: True)
+    floor = setup(replace(target.floor(), processes=2), "sse")
+    if scenario == "fanout":
+        run = one(fanout.measure(SMALL, floor))
+    else:
+        run = one(idle.measure(Idle(counts=(0, 20), seconds=0.1), floor))
+    publisher = int(scenario == "fanout")
+    assert run.facts["connections_by_process"] == [SMALL.clients + publisher]
+    assert "spread" in codes(run, "void")
+
+
+@pytest.mark.slow
+def test_how_clients_are_spread_over_the_processes_of_a_server_is_kept() -> None:
+    """Both take clients in before any client comes; how many each then gets is the kernel's choice."""
+    two = replace(target.with_settings(target.app(), "two", WEB_CONCURRENCY="2"), processes=2)
+    run = one(fanout.measure(SMALL, setup(two, "sse")))
+    counts = run.facts["connections_by_process"]
+    assert sum(counts) == SMALL.clients + 1, "the publisher's is one of them"
+    assert ("spread" in codes(run, "void")) == (len(counts) < 2)
+    assert codes(run, "loss") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["app-redis-postgres", "app-redis-postgres-one"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_app_over_redis_and_postgres_is_clean(name: str, transport: str) -> None:
+    needs.redis_server()
+    needs.postgres_binaries()
+    run = one(fanout.measure(SMALL, setup(target.by_name(name), transport)))
+    assert run.account == {"expected": 500, "received": 500, **CLEAN}
+    assert codes(run, "loss") == []
+    assert run.figures["redis_us"] > 0 and run.figures["postgres_us"] > 0
+    assert run.facts["services"]["redis"].startswith("Redis server v=")
+    assert run.facts["services"]["postgres"].startswith("postgres (PostgreSQL) ")
 
 
 # ---- idle, storm, publish

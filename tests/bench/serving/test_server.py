@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import Environment
+from bench.serving import server as server_module
 from bench.serving import target
 from bench.serving.need import Need
 from bench.serving.program import alive
@@ -150,6 +151,15 @@ def test_a_server_that_dies_at_its_start_is_quoted(base: Path) -> None:
     with (
         pytest.raises(Environment, match=r"script ended at its start \(1\): no such port$"),
         Server(script("raise SystemExit('no such port')"), base=base),
+    ):
+        pass
+
+
+def test_processes_that_take_no_clients_are_missed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "START_SECONDS", 1.0)
+    with (
+        pytest.raises(Environment, match="floor with 2 processes was not ready in 1 s"),
+        Server(replace(target.floor(), processes=2), base=base),
     ):
         pass
 

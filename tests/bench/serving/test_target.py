@@ -44,7 +44,8 @@ def test_an_unknown_name_is_a_key_error_that_tells_the_others(name: str) -> None
     assert isinstance(caught.value, TargetError)
     sentence = str(caught.value)
     assert sentence.startswith(
-        f"no target '{name}'; there are app, app-plain, floor, floor-joined, anycable, "
+        f"no target '{name}'; there are app, app-plain, app-redis-postgres, app-redis-postgres-one, "
+        "floor, floor-joined, anycable, "
     )
     assert sentence.endswith(", and any path of a .toml file")
 
@@ -70,6 +71,15 @@ def test_the_plain_app_is_the_app_without_the_handover() -> None:
     plain, app = target.by_name("app-plain"), target.app()
     assert plain.environment == {**app.environment, "HANDOVER": "off"}
     assert plain.command == app.command == (sys.executable, "-m", "dashboard_rt", "serve")
+
+
+def test_the_two_forms_over_redis_and_postgres_differ_in_their_processes_only() -> None:
+    two, one = target.by_name("app-redis-postgres"), target.by_name("app-redis-postgres-one")
+    assert (two.processes, one.processes) == (2, 1)
+    assert replace(one, name=two.name, about=two.about, processes=2) == replace(
+        two, environment={**two.environment, "WEB_CONCURRENCY": "1"}
+    )
+    assert [need.name for need in two.needs] == ["redis-server", "postgres"]
 
 
 def test_the_wires_hold_what_the_file_says() -> None:

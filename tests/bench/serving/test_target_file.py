@@ -27,6 +27,7 @@ services = ["redis"]
 resumes = true
 keeps_state = true
 loop_lag_metric = "lag"
+processes = 2
 
 [environment]
 REDIS_URL = "{redis_url}"
@@ -100,6 +101,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         resumes=True,
         keeps_state=True,
         loop_lag_metric="lag",
+        processes=2,
         build=Build("mine", ("make", "{binary}"), tmp_path),
         needs=(
             Need("program", "redis-server", "apt install redis-server"),
@@ -167,7 +169,7 @@ def test_other_ways_to_publish(tmp_path: Path, text: str, publish: RedisPublish 
         (SMALL + "keeps_state = 1", "keeps_state must be true or false, not 1"),
         (SMALL + "sse = 1", "sse must be a table, not 1"),
         (SMALL + "[environment]\nPORT = 1", "environment.PORT must be a text in quotes, not 1"),
-        (SMALL + 'services = ["mysql"]', "services has 'mysql'; there are redis"),
+        (SMALL + 'services = ["mysql"]', "services has 'mysql'; there are redis, postgres"),
         (
             'transports = ["sse"]\nurl = "http://127.0.0.1:1"',
             "pid is missing: add the process id of the server",
