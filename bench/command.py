@@ -189,7 +189,7 @@ def resumed(path: Path) -> Result:
 def again(found: Result, options: Options) -> Result:
     """The same scenario, plan and rows."""
     scenario = SCENARIOS[found.scenario]
-    rows = [_row(row["target"], row["transport"]) for row in found.rows]
+    rows = [_row(row.get("file") or row["target"], row["transport"]) for row in found.rows]
     if not rows:
         raise Environment(f"{found.id} has no rows: there is nothing to measure")
     return measure(scenario, plans.of(scenario.plan, found.plan), rows, options)

@@ -243,7 +243,7 @@ def continued(left: Result, fresh: Result) -> Result:
 
 
 def row(cell: Cell) -> dict[str, Any]:
-    """A row as result files have it; without paths of this machine."""
+    """A row as result files have it; without paths of this machine, but for what the user typed."""
     command, variables = cell.target.filled(port="PORT", directory="DIRECTORY", kind="KIND")
     here = str(Path(__file__).parent.parent) + "/"
     return {
@@ -252,6 +252,7 @@ def row(cell: Cell) -> dict[str, Any]:
         "transport": cell.transport,
         "command": [word.replace(sys.executable, "python").replace(here, "") for word in command],
         "environment": {name: value.replace(here, "") for name, value in variables.items()},
+        **({"file": cell.target.file} if cell.target.file else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.load.wire import TRANSPORTS as TOKENS
@@ -35,8 +36,9 @@ def by_name(name: str) -> Target:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]()
-    path = Path(name) if name.endswith(".toml") else target_file.FOLDER / f"{name}.toml"
+    own = name if name.endswith(".toml") else ""
+    path = Path(own) if own else target_file.FOLDER / f"{name}.toml"
     if not path.is_file():
         names = ", ".join([*BUILT_IN, *target_file.names()])
         raise TargetError(f"no target {name!r}; there are {names}, and any path of a .toml file")
-    return target_file.read(path)
+    return replace(target_file.read(path), file=own)

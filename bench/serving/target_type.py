@@ -59,7 +59,7 @@ class Target:
     `ready_path` answers 200 once the server works. `resumes`: a client that comes back with its position gets what
     it missed. `keeps_state`: started with kind `state` it gives each new client the newest update. `loop_lag_metric`
     is the name of a Prometheus gauge on /metrics, in seconds. `processes` is how many of its processes take clients
-    in. `missing` tells what this machine lacks.
+    in. `file` is the path that it was named by, if it was. `missing` tells what this machine lacks.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Target:
     build: Build | None = None
     needs: tuple[Need, ...] = ()
     about: str = ""
+    file: str = ""
 
     def wire(self, transport: str, host: str, port: int) -> Wire:
         """How a load client opens `transport`."""

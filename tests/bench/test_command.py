@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from bench import result
 from bench.__main__ import QUICK, main
 from bench.scenarios import SCENARIOS
+from bench.serving.builtin import FLOOR
 from bench.serving.program import alive
 from bench.session import Session
 from tests.bench import results
@@ -318,6 +319,26 @@ def test_ctrl_c_keeps_what_was_measured_leaves_no_process_and_can_be_gone_on_wit
     code, _, err = run("resume", str(path))
     assert code in (0, 2), err
     assert len(result.read(path).runs) == len(found.runs) + 1
+
+
+@pytest.mark.slow
+def test_a_target_of_a_file_anywhere_is_gone_on_with(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        f'start = ["{{python}}", "{FLOOR}", "--port", "{{port}}", "--kind", "{{kind}}"]\ntransports = ["sse"]\n'
+    )
+    tiny = ("--target", str(file), "--transport", "sse", *TINY, "--pairs", "1", "--out", str(tmp_path))
+    code, _, err = run("run", "fanout", *tiny)
+    assert code in (0, 2), err
+    (path,) = tmp_path.glob("*.json")
+    cut_short = json.loads(path.read_text()) | {"pairs": 2, "verdict": "incomplete", "finished_at": None}
+    path.write_text(json.dumps(cut_short))
+    code, _, err = run("resume", str(path))
+    assert code in (0, 2), err
+    assert [one.row for one in result.read(path).runs] == ["mine sse"] * 2
+    file.unlink()
+    code, _, err = run("reproduce", str(path), "--out", str(tmp_path / "again"))
+    assert (code, f"no target '{file}'; there are app, " in err) == (3, True), err
 
 
 @pytest.mark.slow

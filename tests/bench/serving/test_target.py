@@ -34,7 +34,7 @@ def test_a_target_of_the_folder_is_found_by_the_name_of_its_file() -> None:
 def test_a_target_is_found_by_the_path_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('start = ["serve"]\ntransports = ["sse"]\n')
-    assert target.by_name(str(path)) == replace(PLAIN, transports=("sse",))
+    assert target.by_name(str(path)) == replace(PLAIN, transports=("sse",), file=str(path))
 
 
 @pytest.mark.parametrize("name", ["nothing", "no/such/file.toml", "floor.py"])
