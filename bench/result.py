@@ -26,7 +26,7 @@ SCHEMA = Path(__file__).with_name("schema") / "result-2.json"
 Json = dict[str, Any]
 
 # Parameters that a plan did not have yet when some results were made, and what was done then.
-_ASSUMED: Mapping[str, Json] = {"storm": {"until": "update"}}
+_ASSUMED: Mapping[str, Json] = {"storm": {"until": "update"}, "outage": {"service": "redis"}}
 
 
 @dataclass

@@ -163,7 +163,7 @@ QUESTIONS = (
     ),
     Question("Does a stuck reader harm the others?", ("slow",), _harm),
     Question(
-        "What does a broker that dies cost?",
+        "What does a broker or a database that dies cost?",
         ("outage",),
         _values("lost_per_client", "stalled_seconds", "recovered_seconds"),
     ),

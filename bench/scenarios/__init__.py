@@ -92,12 +92,12 @@ ALL = (
     ),
     Scenario(
         "outage",
-        "the broker is killed and comes back",
+        "a service, the broker or the database, is killed and comes back",
         outage.Outage,
         outage.measure,
         ("stalled_seconds", "recovered_seconds", "lost_per_client"),
         pairs=2,
-        example=" --target go-gorilla",
+        example=" --target app-redis-postgres",
         prepare=outage.prepared,
     ),
     Scenario(

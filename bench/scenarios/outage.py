@@ -1,4 +1,4 @@
-"""outage: the broker is killed under load and comes back: how long is nothing delivered, and what is lost for good."""
+"""outage: a service is killed under load and comes back: how long is nothing delivered, and what is lost for good."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from bench.result import Run
 from bench.scenarios import plan as plans
 from bench.scenarios.interruption import WARM_SECONDS, Interrupted, interrupted, run_of
 from bench.scenarios.plan import LONGEST, Plan, param
+from bench.serving.server import nothing_to_lose
 from bench.serving.target import Target
 from bench.stage import Setup, Stage
 
 
 @dataclass(frozen=True)
 class Outage(Plan):
-    """For targets with a service of their own (Redis): it is killed as by a crash, and started again, empty."""
+    """For targets with services of their own: one is killed as by a crash, and started again; Redis comes back empty,
+    PostgreSQL with what was committed. A publish that is not acknowledged meanwhile is tried again until it is."""
 
     clients: int = param(100, "Subscribers.", "subs", low=1)
     rate: float = plans.rate(20.0)
-    away: float = param(3.0, "Seconds without the broker.", low=0, high=3600)
+    service: str = param("redis", "Which of its services is killed.", words=("redis", "postgres"))
+    away: float = param(3.0, "Seconds without the service.", low=0, high=3600)
     seconds: float = param(14.0, "How long updates go out.", low=1, high=LONGEST)
     size: int = param(DEFAULT_SIZE, "Bytes of JSON in an update.", low=LEAST_SIZE, high=MOST_SIZE)
     kind: str = plans.kind()
 
     def check(self) -> None:
-        """The broker is back while updates go out: what is delivered then is the finding."""
+        """The service is back while updates go out: what is delivered then is the finding."""
         plans.check_schedule(self.rate, self.seconds)
         if self.seconds <= WARM_SECONDS + self.away:
             raise Environment(
-                f"the broker is back {WARM_SECONDS + self.away:g} s into updates that go out for {self.seconds:g} s: "
+                f"the service is back {WARM_SECONDS + self.away:g} s into updates that go out for {self.seconds:g} s: "
                 "let them go out for longer"
             )
 
@@ -42,10 +45,8 @@ class Outage(Plan):
 def prepared(plan: Outage, targets: Sequence[Target]) -> tuple[Outage, str]:
     """The plan as it is. Raises Environment for a target that has no service to lose."""
     for target in targets:
-        if "redis" not in target.services:
-            raise Environment(
-                f"{target.name} has no service 'redis' to lose: choose a target that has one, such as go-gorilla"
-            )
+        if plan.service not in target.services:
+            raise Environment(nothing_to_lose(target.name, plan.service))
     return plan, ""
 
 
@@ -57,23 +58,23 @@ def measure(plan: Outage, setup: Setup) -> list[Run]:
 
         def lose() -> Mapping[str, Any]:
             killed = time.monotonic_ns()
-            stage.server.stop_service()
+            stage.server.stop_service(plan.service)
             time.sleep(plan.away)
-            stage.server.start_service()
+            stage.server.start_service(plan.service)
             return {"killed_ns": killed, "back_ns": time.monotonic_ns()}
 
         found = interrupted(stage, plan.rate, plan.seconds, plan.size, lose)
         stage.load.close()
     run = run_of(stage, found, figures(found))
     if not recovered(found):
-        run.flags.append(Flag("loss", "silent", "nothing was delivered after the broker had come back"))
+        run.flags.append(Flag("loss", "silent", f"nothing was delivered after {plan.service} had come back"))
     run.facts |= stage.facts()
     run.samples = stage.sampler.samples()
     return [run]
 
 
 def figures(found: Interrupted) -> dict[str, float]:
-    """The longest time in which no client received anything, and how much of it was after the broker's return, if
+    """The longest time in which no client received anything, and how much of it was after the service's return, if
     that ended it."""
     away = (found.did["back_ns"] - found.did["killed_ns"]) / 1e9
     stalled = max(found.report["gap_ns"], found.silent_ns) / 1e9
@@ -82,5 +83,5 @@ def figures(found: Interrupted) -> dict[str, float]:
 
 
 def recovered(found: Interrupted) -> bool:
-    """Whether anything was delivered after the broker had come back."""
+    """Whether anything was delivered after the service had come back."""
     return bool(found.report["last_ns"] > found.did["back_ns"])

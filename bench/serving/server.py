@@ -44,6 +44,11 @@ def is_ready(target: Target, host: str, port: int) -> bool:
         asking.close()
 
 
+def nothing_to_lose(target: str, service: str) -> str:
+    """The sentence for a target without such a service."""
+    return f"{target} has no service {service!r} to lose: choose a target that has one, such as app-redis-postgres"
+
+
 class Server:
     """`with Server(target, kind="log", core=0) as server:`; `pid` is the root of its process tree, of which services
     are no part: they run on `service_core`, or on the bench's own, and their CPU is not the target's."""
@@ -164,9 +169,7 @@ class Server:
 
     def _service(self, name: str) -> Service:
         if name not in self.services:
-            raise Environment(
-                f"{self.target.name} has no service {name!r} to lose: choose a target that has one, such as go-gorilla"
-            )
+            raise Environment(nothing_to_lose(self.target.name, name))
         return self.services[name]
 
     def poster(self) -> Publish:

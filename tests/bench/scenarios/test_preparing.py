@@ -18,16 +18,19 @@ MUTE = replace(FLOOR, name="mute", broadcast=RedisPublish())
 
 
 @pytest.mark.parametrize(
-    ("name", "spoilt", "sentence"),
+    ("name", "plan", "spoilt", "sentence"),
     [
-        ("outage", FLOOR, "floor has no service 'redis' to lose"),
-        ("drain", replace(FLOOR, outside=Outside("127.0.0.1", 1, 1)), "floor runs outside the bench"),
+        ("outage", {}, FLOOR, "floor has no service 'redis' to lose"),
+        ("outage", {"service": "postgres"}, FLOOR, "relay has no service 'postgres' to lose"),
+        ("drain", {}, replace(FLOOR, outside=Outside("127.0.0.1", 1, 1)), "floor runs outside the bench"),
     ],
 )
-def test_a_target_that_cannot_be_measured_so(name: str, spoilt: target.Target, sentence: str) -> None:
+def test_a_target_that_cannot_be_measured_so(
+    name: str, plan: dict[str, object], spoilt: target.Target, sentence: str
+) -> None:
     scenario = SCENARIOS[name]
     with pytest.raises(Environment, match=sentence):
-        scenario.prepare(scenario.plan(), [relay(), spoilt])
+        scenario.prepare(scenario.plan(**plan), [relay(), spoilt])
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,9 @@ def test_how_clients_are_spread_over_the_processes_of_a_server_is_kept() -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["app-redis-postgres", "app-redis-postgres-one"])
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    ("name", "transport"), [("app-redis-postgres", "sse"), ("app-redis-postgres-one", "cable")]
+)
 def test_the_app_over_redis_and_postgres_is_clean(name: str, transport: str) -> None:
     needs.redis_server()
     needs.postgres_binaries()
@@ -283,6 +284,18 @@ def test_a_deploy_says_goodbye_and_loses_nothing(transport: str) -> None:
 def test_an_outage_needs_something_to_lose() -> None:
     with pytest.raises(Environment, match="has no service 'redis'"):
         outage.measure(outage.Outage(clients=2, seconds=0.1), setup(target.floor(), "sse"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", ["redis", "postgres"])
+def test_the_app_loses_nothing_with_a_service(service: str) -> None:
+    """What was acknowledged comes, once, whichever of the two was away."""
+    needs.redis_server()
+    needs.postgres_binaries()
+    plan = outage.Outage(clients=5, rate=20.0, service=service, away=0.5, seconds=3.0)
+    run = one(outage.measure(plan, setup(target.by_name("app-redis-postgres"), "sse")))
+    assert codes(run, "loss") == []
+    assert run.account is not None and run.account["lost"] == 0
 
 
 @pytest.mark.slow
