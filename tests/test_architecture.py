@@ -16,7 +16,7 @@ DOCUMENT = (ROOT / "docs" / "architecture.md").read_text()
 
 # From left to right, as in the document: a package imports only from those before it.
 LAW = (
-    ("types", "errors", "env", "settings", "telemetry", "logconfig"),
+    ("types", "errors", "env", "postgres", "settings", "telemetry", "logconfig"),
     ("broker",),
     ("eventlog",),
     ("hub",),
@@ -32,7 +32,7 @@ PLACE = {name: place for place, names in enumerate(LAW) for name in names}
 # Which of our modules may import what comes from elsewhere.
 DOORS = {
     "databases": r"eventlog/(sqlite|postgres)_connection\.py",
-    "asyncpg": r"eventlog/postgres_failures\.py|broker/.*",
+    "asyncpg": r"postgres\.py|eventlog/postgres_failures\.py|broker/.*",
     "aiosqlite": r"eventlog/sqlite_connection\.py",
     "broadcaster": r"broker/.*",
     "uvicorn": r"server/.*",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from ..postgres import FAILURES, network_options, terminate, without_options
 from ..settings import Settings
 from ..telemetry import Telemetry
 from .backend import OPEN_SECONDS, Fault, ReconnectingBackend
@@ -27,7 +26,6 @@ REMEDIES: dict[type[Exception], str] = {
     asyncpg.InsufficientPrivilegeError: "lets this user neither listen nor notify: permit it",
     ssl.SSLCertVerificationError: "has a certificate that cannot be verified: see DATABASE_SSL",
 }
-FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class PostgresBackend(ReconnectingBackend):
@@ -38,7 +36,7 @@ class PostgresBackend(ReconnectingBackend):
 
     def __init__(self, url: str, ssl_word: str, telemetry: Telemetry) -> None:
         super().__init__("The broker (PostgreSQL)", telemetry)
-        self._options = connect_options(url, ssl_word)
+        self._options = {"dsn": without_options(url), **network_options(url, ssl_word)}
         self._connection: Any = None
         self._ended = asyncio.Event()
         self._notifier: Any = None
@@ -97,23 +95,6 @@ def postgres_broker(settings: Settings, telemetry: Telemetry) -> BroadcastBroker
     """Return the broker on the database of DATABASE_URL."""
     backend = PostgresBackend(settings.database_url, settings.database_ssl, telemetry)
     return BroadcastBroker(backend, LIMITS, telemetry)
-
-
-def connect_options(url: str, ssl_word: str) -> dict[str, Any]:
-    """Return DATABASE_URL and DATABASE_SSL as arguments of asyncpg, which would take options in a URL for its own."""
-    folder = parse_qs(urlsplit(url).query).get("host")  # of a Unix socket
-    verified = ssl.create_default_context() if ssl_word == "verify-full" else None
-    return {
-        "dsn": url.partition("?")[0],
-        "ssl": verified or {"off": "disable"}.get(ssl_word, ssl_word),
-        **({"host": folder[0]} if folder else {}),
-    }
-
-
-def terminate(connection: Any) -> None:
-    """End a connection without a word to the server. Does nothing when it has been lost already."""
-    with suppress(*FAILURES):  # what asyncpg has noticed itself it does not let us end once more
-        connection.terminate()
 
 
 def explain(error: Exception) -> Fault:

@@ -24,11 +24,12 @@ from typing import Any
 from anyio import CancelScope
 
 from ..errors import BadSetting, DashboardError, LogUnavailable
+from ..postgres import FAILURES
 from ..telemetry import Telemetry
 from .database import Database, Lock, Query, Rows, T, Transaction, Values
 from .migrations import POSTGRES, migrate
 from .postgres_connection import CLOSE_SECONDS, PostgresConnection
-from .postgres_failures import FAILURES, SERVER_FAILURES, breaks, describe, needs_change
+from .postgres_failures import SERVER_FAILURES, breaks, describe, needs_change
 from .postgres_statements import fetch, fetch_page, run_transaction
 
 READERS = 2

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import databases
 
-from .postgres_failures import FAILURES
+from ..postgres import FAILURES, network_options, terminate, without_options
 
 CONNECT_SECONDS = 3.0  # how long one attempt to open a connection may take
 CLOSE_SECONDS = 2.0
@@ -35,8 +32,14 @@ class PostgresConnection:
 
     def __init__(self, url: str, ssl: str) -> None:
         # Options in the URL are not for `databases`: it would ignore what it does not know in silence.
-        self._url = url.partition("?")[0]
-        self._options = connect_options(url, ssl)
+        self._url = without_options(url)
+        # How long an attempt to connect may take is limited in `open` too; a command, by those who run it.
+        self._options = {
+            **network_options(url, ssl),
+            "server_settings": SERVER_SETTINGS,
+            "target_session_attrs": "read-write",  # not a standby
+            "timeout": CONNECT_SECONDS,
+        }
         self._held: Any = None
         self.raw: Any = None
 
@@ -65,31 +68,3 @@ class PostgresConnection:
         raw, self.raw = self.raw, None
         if raw is not None:
             terminate(raw)
-
-
-def terminate(raw: Any) -> None:
-    """End a connection without a word to the server. Does nothing when it has been lost already."""
-    with suppress(*FAILURES):  # what asyncpg has noticed itself it does not let us end once more
-        raw.terminate()
-
-
-def connect_options(url: str, ssl_word: str) -> dict[str, Any]:
-    """Return what is passed through `databases` to asyncpg."""
-    # How long an attempt to connect may take is limited in `open`; a command, by those who run it.
-    options: dict[str, Any] = {
-        "server_settings": SERVER_SETTINGS,
-        "target_session_attrs": "read-write",  # not a standby
-        "timeout": CONNECT_SECONDS,
-        "ssl": ssl_argument(ssl_word),
-    }
-    host = parse_qs(urlsplit(url).query).get("host")
-    if host:
-        options["host"] = host[0]  # the folder of a Unix socket
-    return options
-
-
-def ssl_argument(word: str) -> Any:
-    """Return a word of DATABASE_SSL as asyncpg takes it: `verify-full` by the CAs of this machine or SSL_CERT_FILE."""
-    if word == "verify-full":
-        return ssl.create_default_context()
-    return {"off": "disable"}.get(word, word)

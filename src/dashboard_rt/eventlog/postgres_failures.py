@@ -11,10 +11,9 @@ import ssl
 import asyncpg
 
 from ..errors import BadSetting
+from ..postgres import FAILURES
 
-# What asyncpg and the network below it raise. (Its InterfaceError is also raised for values that do not fit.)
-FAILURES = (OSError, EOFError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-SERVER_FAILURES = asyncpg.PostgresError  # of these, what the server itself says
+SERVER_FAILURES = asyncpg.PostgresError  # of FAILURES, what the server itself says
 # SQLSTATE of what leaves a connection of no use (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 BREAKING = (
     "08",  # the connection failed
