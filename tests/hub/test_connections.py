@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -322,6 +323,78 @@ def test_a_drain_waits_a_second_for_answers_and_longer_for_who_still_reads() -> 
         assert room.value("aborted", transport="cable") == 0, "they took everything"
 
     simulate(work)
+
+
+class Told(SseConnection):
+    """One that takes its goodbye at once, and notes when it was said and the seconds until it may come back."""
+
+    __slots__ = ("at", "retry")
+
+    def goodbye(self, reason: str, retry_ms: int) -> None:
+        super().goodbye(reason, retry_ms)
+        self.at, self.retry = asyncio.get_running_loop().time(), retry_ms / 1000
+        self.lost("lost")
+
+
+@pytest.mark.parametrize(
+    ("clients", "seconds"), [(1, 0.02), (100, 2), (500, 5), (20_000, 5)], ids=lambda value: f"{value}"
+)
+def test_a_drain_spreads_the_goodbyes_and_evenly_those_who_come_back(clients: int, seconds: float) -> None:
+    async def work(room: Room) -> None:
+        told = [Told(room.connections, IDENTITY) for _ in range(clients)]
+        for client in told:
+            client.sink = FakeTransport()
+            room.connections.add(client, None)
+        began = asyncio.get_running_loop().time()
+        await room.connections.drain()
+        moments = sorted(client.at - began for client in told)
+        assert moments[0] < moments[-1] or clients == 1
+        assert seconds * 0.9 <= moments[-1] <= seconds or clients == 1
+        assert all(1 <= client.retry <= 5 for client in told)
+        back = sorted(client.at + client.retry for client in told)
+        mean = clients / (back[-1] - back[0] or 1)
+        worst = max(Counter(int(at - back[0]) for at in back).values())
+        assert worst <= max(1, 1.25 * mean), "no second sees many more than the others"
+        order = [client.at for client in told]
+        assert order != sorted(order) or clients == 1, "those who came first are not told first"
+
+    simulate(work, MAX_CLIENTS="20000")
+
+
+def test_a_drain_that_has_no_time_says_goodbye_all_the_same() -> None:
+    async def work(room: Room) -> None:
+        readers = [room.enter("sse") for _ in range(300)]
+        await room.connections.drain()
+        assert all(buffer(reader).count(b"event: goodbye") == 1 for reader in readers)
+        assert asyncio.get_running_loop().time() < 0.1
+
+    simulate(work, DRAIN_SECONDS="0")
+
+
+def test_a_drain_reports_what_became_of_everybody(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(room: Room) -> None:
+        leaving, silent, stuck = room.enter("sse"), room.enter("ext"), room.enter("ext")
+        draining = asyncio.ensure_future(room.connections.drain())
+        await asyncio.sleep(0.5)
+        leaving.read()
+        assert silent.transport is not None and stuck.transport is not None
+        silent.transport.buffer = b""
+        await asyncio.sleep(1)
+        assert silent.transport.aborted
+        silent.drop()
+        await draining
+        assert stuck.transport.aborted
+
+    with caplog.at_level(logging.INFO):
+        simulate(work, DRAIN_SECONDS="4")
+        simulate(nobody)
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("connections")] == [
+        "Drained in 4.0 s: 3 of 3 clients were told to come back, 1 of them did not answer; 1 were cut."
+    ]
+
+
+async def nobody(room: Room) -> None:
+    await room.connections.drain()
 
 
 def test_a_second_drain_and_a_lost_client_say_nothing_twice() -> None:

@@ -6,6 +6,7 @@ Knows that connections can be spoken to, not in which protocol. What they read i
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 import time
@@ -25,8 +26,12 @@ SLICES = 30  # of the shortest heartbeat interval: 16,000 heartbeats at once wou
 SWEEP_SECONDS = 0.5  # how often stuck connections are looked for
 CLOSE_SECONDS = 5.0  # for goodbyes to be taken, within DRAIN_SECONDS
 ANSWER_SECONDS = 1.0  # for goodbyes that were taken to be answered
-GOODBYES_PER_SECOND = 2000  # not faster, or all clients come back at once
-ENDS_PER_SWEEP = round(GOODBYES_PER_SECOND * SWEEP_SECONDS)
+ENDS_PER_SWEEP = 1000  # not more, or all whose time is up at once come back at once
+# When DRAIN_SECONDS has room for it: a burden to nobody, and one client does not keep a Ctrl-C waiting.
+LEAST_GOODBYES_PER_SECOND = 50
+GOODBYES_A_TURN = 100  # of the loop
+
+logger = logging.getLogger(__name__)
 
 
 class Wheel:
@@ -261,17 +266,30 @@ class Connections:
 
     async def _drain_all(self) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.drain_seconds
-        await self._say_goodbye(list(self))
+        began, connected = loop.time(), self.count
+        deadline = began + self._settings.drain_seconds
+        told = await self._say_goodbye(list(self))
         deadline = min(deadline, loop.time() + CLOSE_SECONDS)
         await self._until_empty(min(deadline, loop.time() + ANSWER_SECONDS))
+        silent: set[Subscriber] = set()
         while self.count and loop.time() < deadline:
             # They have it all and do not answer: a hung page, or a TLS peer that says nothing at the end.
             for connection in list(self):
                 if not connection.sink.get_write_buffer_size():
+                    silent.add(connection)
                     connection.sink.abort()
             await self._until_empty(min(deadline, loop.time() + 0.1))
+        cut = sum(connection not in silent for connection in self)
         self.cut_all()
+        if connected:
+            logger.info(
+                "Drained in %.1f s: %d of %d clients were told to come back, %d of them did not answer; %d were cut.",
+                loop.time() - began,
+                told,
+                connected,
+                len(silent),
+                cut,
+            )
 
     async def _until_empty(self, deadline: float) -> None:
         with suppress(TimeoutError):
@@ -284,14 +302,31 @@ class Connections:
         for connection in list(self):
             self._cut(connection)
 
-    async def _say_goodbye(self, connections: list[Subscriber]) -> None:
-        random.shuffle(connections)
-        spread = self._settings.drain_seconds / 2  # the rest of the time is for the last bytes to leave
-        batch = max(1, round(max(GOODBYES_PER_SECOND, len(connections) / max(spread, 0.01)) / 100))
-        for start in range(0, len(connections), batch):
+    async def _say_goodbye(self, connections: list[Subscriber]) -> int:
+        """Spread the goodbyes over time, and return how many were said.
+
+        Who is told later is told to stay away for longer, so that equally many come back in each second. With times
+        drawn at random the busiest second would see up to twice the mean: whole seconds of both ranges overlap.
+        """
+        loop = asyncio.get_running_loop()
+        random.shuffle(connections)  # who is told first is nobody's privilege
+        # The other half of the time is for the last bytes to leave.
+        spread = min(self._settings.drain_seconds / 2, len(connections) / LEAST_GOODBYES_PER_SECOND)
+        least, most = self._settings.retry_min, self._settings.retry_max
+        began, told = loop.time(), 0
+        for number, connection in enumerate(connections):
+            share = (number + random.random()) / len(connections)
+            wait = began + share * spread - loop.time()
+            if wait > 0 or number % GOODBYES_A_TURN == 0:
+                await asyncio.sleep(max(wait, 0))
             if not self.count:
-                return
-            for connection in connections[start : start + batch]:
-                goodbye = partial(connection.goodbye, "server_restart", self.retry_ms())
-                self.hub.attempt("connections.goodbye", connection, goodbye)
-            await asyncio.sleep(0.01)
+                break
+            told += self._told_to_go(connection, least + round(share * (most - least)))
+        return told
+
+    def _told_to_go(self, connection: Subscriber, retry_ms: int) -> bool:
+        if self.is_closing(connection):
+            return False
+        goodbye = partial(connection.goodbye, "server_restart", retry_ms)
+        self.hub.attempt("connections.goodbye", connection, goodbye)
+        return self.is_closing(connection)
