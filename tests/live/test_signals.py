@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,6 +51,37 @@ def test_a_ctrl_c_behind_another_signal_ends_it_at_once(
         hears_goodbye(server, first)
         server.end(signal.SIGINT)
         assert server.wait() == IMPATIENT
+
+
+def refused(server: Server) -> bool:
+    """Whether a new connection is refused. One that nobody accepts is not, nor is one that is reset."""
+    try:
+        server.address.connect().close()
+    except ConnectionResetError:  # it came as the listener was closed
+        return False
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def connected(server: Server) -> int:
+    """How many clients the processes of a server have."""
+    parent = psutil.Process(server.pid)
+    sockets = [it for each in (parent, *parent.children()) for it in each.net_connections("tcp")]
+    return sum(it.status == psutil.CONN_ESTABLISHED for it in sockets)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_newcomers_are_refused_while_others_are_waited_for(
+    workers: str, servers: Servers, handover: str
+) -> None:
+    env = {"WEB_CONCURRENCY": workers, "DRAIN_SECONDS": "60", "SEND_TIMEOUT": "60"}
+    with servers.new(env, HANDOVER=handover) as server, stuck_clients(server):
+        server.end()
+        until(lambda: refused(server), "connections are refused")
+        assert connected(server) >= len(TRANSPORTS), "the stuck ones are still waited for"
+        server.end(signal.SIGINT)
+        server.wait()
 
 
 def test_clients_that_hang_before_the_handover_do_not_delay_the_exit(servers: Servers, handover: str) -> None:
@@ -100,6 +132,21 @@ def test_workers_end_with_goodbyes_when_the_supervisor_was_killed(servers: Serve
         with socket.socket() as again:
             again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             again.bind((server.address.host, server.address.port))  # the port is free
+
+
+def test_sigterm_to_all_processes_more_than_once_is_one_goodbye_each(servers: Servers) -> None:
+    """As Heroku stops a dyno."""
+    with two_workers(servers) as (server, workers):
+        clients = [follow(transport, server.address, "log1") for transport in TRANSPORTS * 4]
+        for _ in range(3):
+            for pid in [server.pid, *(worker.pid for worker in workers)]:
+                os.kill(pid, signal.SIGTERM)
+        for client in clients:
+            assert client.goodbye().reason == "server_restart"
+        assert server.wait() == 0
+        assert re.findall(
+            r"(\d+) of \1 clients were told .*, 0 of them did not answer; 0 were cut", server.output()
+        )
 
 
 @pytest.mark.parametrize("whole_group", [True, False])

@@ -107,6 +107,15 @@ class Supervisor(Multiprocess):
         with _ctrl_c_blocked():
             super().keep_subprocess_alive()
 
+    def terminate_all(self) -> None:
+        """Have the workers stop, and close the listeners, which this process has too.
+
+        Otherwise whoever connects during the drain would be accepted by nobody, and wait instead of being refused.
+        """
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
     def handle_int(self) -> None:
         if self.should_exit.is_set():
             self._end_at_once()

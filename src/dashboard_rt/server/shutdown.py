@@ -104,6 +104,7 @@ class Shutdown:
         elif self._draining is not None and not self._draining.done():
             return  # platforms send SIGTERM more than once
         elif any(isinstance(connection.sink, Outbox) for connection in self._connections):
+            self._loop.call_soon_threadsafe(self._refuse_newcomers)
             self._loop.call_soon_threadsafe(self._drain, number)
             return
         self._pass_on(number)
@@ -114,6 +115,11 @@ class Shutdown:
             self._draining = self._loop.create_task(self._connections.drain())
             if then is not None:
                 self._draining.add_done_callback(lambda _: self._pass_on(then))
+
+    def _refuse_newcomers(self) -> None:
+        """Close the listeners, as uvicorn does when it hears of the signal."""
+        for server in getattr(self._server, "servers", ()):  # none before the start has ended
+            server.close()
 
     def _pass_on(self, number: int) -> None:
         assert self._server is not None
