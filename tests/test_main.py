@@ -330,7 +330,9 @@ def test_serve_until_a_signal(shell: Shell, number: signal.Signals) -> None:
 
 
 def test_two_processes_share_the_port(shell: Shell) -> None:
-    with shell.start("serve", WEB_CONCURRENCY="2", JOBS="off", PUBLISH_TOKEN="s3cret") as process:
+    with shell.start(
+        "serve", "--workers", "2", WEB_CONCURRENCY="1", JOBS="off", PUBLISH_TOKEN="s3cret"
+    ) as process:
         url = line(process).split()[4]
         until("ok", f"{url}up")
         pids: set[str] = set()

@@ -22,7 +22,7 @@ from . import __version__
 from .client.terminal import drop_unwritten_output, echo, open_standard_streams, printable
 from .errors import DashboardError, LogUnavailable, UnknownStream
 from .logconfig import configure, configure_early
-from .settings import Settings
+from .settings import MAX_WORKERS, Settings
 from .types import Receipt
 
 CLIENT_COMMANDS = {
@@ -112,7 +112,13 @@ def cli() -> None:
 
 
 @cli.command()
-def serve() -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MAX_WORKERS),
+    metavar="N",
+    help="How many server processes share the port; wins over WEB_CONCURRENCY.",
+)
+def serve(workers: int | None) -> None:
     """Serve the dashboard and both streams.
 
     Stops on Ctrl-C or SIGTERM, after saying goodbye to every client.
@@ -121,6 +127,8 @@ def serve() -> None:
     Example: PORT=8080 STREAMS=dashboard_updates:state,events:log dashboard-rt serve
     """
     _prepare_to_serve()
+    if workers is not None:
+        os.environ["WEB_CONCURRENCY"] = str(workers)  # the processes below read it too
     # Imported here, because the other commands do without uvicorn.
     from .app import prepare_database  # noqa: PLC0415
     from .server.serve import raise_file_limit, serve  # noqa: PLC0415

@@ -18,6 +18,7 @@ from .errors import BadSetting
 from .types import Kind
 
 DASHBOARD_STREAM = "dashboard_updates"
+MAX_WORKERS = 256
 RESERVED_FILES = 200  # listeners, database, log files, outgoing connections; the rest is for clients
 
 
@@ -110,7 +111,10 @@ class Settings:
         ),
     ]
     web_concurrency: Annotated[
-        int, Variable("1", env.whole(1, 256), "How many server processes share the port and the database.")
+        int,
+        Variable(
+            "1", env.whole(1, MAX_WORKERS), "How many server processes share the port and the database."
+        ),
     ]
     jobs_inline: Annotated[
         bool,
