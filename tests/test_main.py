@@ -344,6 +344,13 @@ def test_two_processes_share_the_port(shell: Shell) -> None:
     assert (status, err) == (0, "")
 
 
+def test_a_ctrl_c_during_the_imports_is_no_traceback(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "uvloop.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    with shell.start("serve", PYTHONPATH=str(tmp_path)) as process:
+        assert line(process) == "importing\n"
+        assert ends(process, signal.SIGINT) == (-signal.SIGINT, "")
+
+
 def test_a_busy_port(shell: Shell) -> None:
     with shell.start("serve") as process:
         port = line(process).split(":")[2].split("/")[0]

@@ -3,13 +3,21 @@
 The exit statuses are in the help of the whole, and those of a signal are 128 + its number.
 """
 
+# ruff: noqa: E402  the first lines have to run before the other imports
+
 from __future__ import annotations
+
+import signal
+
+# A Ctrl-C while the modules below are imported ends the process, without a traceback through their insides.
+_on_ctrl_c = signal.getsignal(signal.SIGINT)
+if _on_ctrl_c is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import asyncio
 import errno
 import logging
 import os
-import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -24,6 +32,9 @@ from .errors import DashboardError, LogUnavailable, UnknownStream
 from .logconfig import configure, configure_early
 from .settings import MAX_WORKERS, Settings
 from .types import Receipt
+
+if _on_ctrl_c is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _on_ctrl_c)
 
 CLIENT_COMMANDS = {
     "listen": "dashboard_rt.client.listen:listen",
