@@ -59,6 +59,23 @@ def test_accepted_sockets_have_small_buffers() -> None:
                 assert size <= 2 * listeners.SEND_BUFFER
 
 
+def test_accepted_sockets_inherit_the_user_timeout() -> None:
+    with listening("127.0.0.1") as (listener,):
+        assert listeners.set_user_timeout(listener, 13_000)
+        listener.setblocking(True)
+        with socket.create_connection(listener.getsockname(), timeout=5):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert not listeners.set_user_timeout(accepted, 1000), "it has one"
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 13_000
+
+
+def test_a_system_without_user_timeouts_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "USER_TIMEOUT", None)
+    with listening("127.0.0.1") as (listener,):
+        assert not listeners.set_user_timeout(listener, 13_000)
+
+
 def test_every_address_is_opened_as_this_machine() -> None:
     with listening("0.0.0.0") as (listener,):
         assert listeners.url(listener).startswith("http://127.0.0.1:")

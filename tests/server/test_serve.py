@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import resource
 import signal
+import socket
 
 import pytest
 from uvicorn import Config
@@ -22,6 +23,27 @@ def test_uvicorn_gets_our_protocols_by_name() -> None:
     assert not config.ws_per_message_deflate and config.ws_max_size == 65536
     assert config.timeout_graceful_shutdown == 2 + serve.GRACE_SECONDS
     assert pickle.dumps(config), "its workers are spawned"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_it_accepts_inherits_the_user_timeout(monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
+    """One system call for the listener instead of two for each connection."""
+    found: list[int] = []
+
+    class Stub:
+        processes = ()
+
+        def __init__(self, what: object, sockets: list[socket.socket]) -> None:
+            for listener in sockets:
+                found.append(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+                listener.close()
+
+        def run(self) -> None: ...
+
+    monkeypatch.setattr(serve, "_serve_here", lambda server, listeners: Stub(server, listeners) and 0)
+    monkeypatch.setattr(serve, "Supervisor", Stub)
+    serve.serve(Settings.read({"PORT": "0", "WEB_CONCURRENCY": workers, "SEND_TIMEOUT": "20"}))
+    assert found == [23_000]
 
 
 def test_the_file_limit_is_raised() -> None:

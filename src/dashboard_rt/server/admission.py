@@ -48,6 +48,7 @@ class Admission:
         self.inbound = InboundQueue(limits.count)
         self.labels: set[str] = set()  # of transports whose responses were handed over
         self.streams = 0  # how many of them are open, at most: who hands one over adds it
+        self.sets_user_timeout = True  # until one has it from its listener, as under `serve`
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._unsent: dict[Watched, tuple[float, int]] = {}  # since when how many bytes wait to be taken

@@ -16,7 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from .admission import NEVER, Admission
-from .limits import BODY_TIMEOUT, HEAD_TIMEOUT, LINGER_SECONDS, SILENT, Refusal, ServerLimits
+from .limits import BODY_TIMEOUT, HEAD_TIMEOUT, LINGER_SECONDS, SILENT, Refusal, ServerLimits, user_timeout_ms
+from .listeners import set_user_timeout
 from .responses import JoinedCycle
 
 IDLE, HEAD, BODY = range(3)  # what is being read; BODY up to the end of the message
@@ -81,6 +82,9 @@ class HttpConnection(HttpToolsProtocol):
         self.server = _address(transport.get_extra_info("sockname"))
         self.client = _address(transport.get_extra_info("peername"))
         self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        if self.admission.sets_user_timeout and self.client is not None:  # it is None for a Unix socket
+            sock = transport.get_extra_info("socket")
+            self.admission.sets_user_timeout = set_user_timeout(sock, user_timeout_ms(self.limits.timeout))
         self.deadline = self.loop.time() + self.limits.timeout
         self.overflows = not self.admission.admit(self)
 

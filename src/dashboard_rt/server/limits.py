@@ -18,6 +18,10 @@ MAX_HEAD = 16384  # bytes of a request's head, and of what frames a body's chunk
 MAX_FIELDS = 100  # header fields of a head, and trailer fields behind a body
 MAX_PIPELINED = 8  # requests that wait for the answer to an earlier one of their connection
 MAX_UNPARSED = 65536  # bytes behind those
+# For a peer to acknowledge what it was sent; Linux takes half a second longer. With SSE_HEARTBEAT (15 s) a client whose
+# cable was pulled is noticed within 30 s.
+LOST_SECONDS = 13.0
+LOST_BEHIND_TIMEOUT = 3.0  # seconds
 LINGER_SECONDS = 2.0  # for a peer to read its answer while what it still sends is dropped
 BESIDE_CLIENTS = 200  # connections above MAX_CLIENTS: requests, and who is being told `full`
 RESERVED_FILES = 100  # below the limit of open files: the database, the listeners, and the margin
@@ -30,6 +34,14 @@ def connection_limit(max_clients: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max_clients + BESIDE_CLIENTS
     return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft - RESERVED_FILES))
+
+
+def user_timeout_ms(send_timeout: float) -> int:
+    """Return the TCP_USER_TIMEOUT (RFC 5482) of sockets: after that the kernel gives up on a peer that has gone.
+
+    Linux gives up on one that acknowledges but takes nothing, too. Of those SEND_TIMEOUT decides, so it comes first.
+    """
+    return round(1000 * max(LOST_SECONDS, send_timeout + LOST_BEHIND_TIMEOUT))
 
 
 def _count_nothing(reason: str) -> None: ...

@@ -1,7 +1,7 @@
 """The listening sockets of `dashboard-rt serve`: one for each address of HOST, all on one port.
 
-Bound here and not by uvicorn, because accepted sockets inherit their buffer sizes from the listener, because a name
-may have several addresses, and because a port in use deserves a sentence that says what to do.
+Bound here and not by uvicorn, because accepted sockets inherit their buffer sizes and their TCP_USER_TIMEOUT from the
+listener, because a name may have several addresses, and because a port in use deserves a sentence that says what to do.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..errors import BadSetting
 
 SEND_BUFFER = 65536  # bytes; otherwise Linux grows the buffer of a stuck reader to megabytes
 BACKLOG = 4096
+USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # macOS has none
 NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # such as ::1 on a machine without IPv6
 FREE_PORT_ATTEMPTS = 20
 
@@ -96,6 +97,18 @@ def _listener(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.
         listener.close()
         raise
     return listener
+
+
+def set_user_timeout(sock: socket.socket, milliseconds: int) -> bool:
+    """Have the kernel give up on peers that acknowledge nothing for so long (RFC 5482). False: it had been told.
+
+    What a listener accepts inherits it. Without it Linux goes on sending to a client that has gone for a quarter of an
+    hour. Keepalive (SO_KEEPALIVE) is not needed beside it: heartbeats are always waiting to be acknowledged.
+    """
+    if USER_TIMEOUT is None or sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT):
+        return False
+    sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, milliseconds)
+    return True
 
 
 def explain(error: OSError | UnicodeError, host: str, port: int) -> BadSetting:

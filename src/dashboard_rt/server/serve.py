@@ -22,7 +22,8 @@ from uvicorn.supervisors import Multiprocess
 from ..hub.timer import next_tick
 from ..logconfig import announce, log_config
 from ..settings import Settings
-from .listeners import BACKLOG, listen, url
+from .limits import user_timeout_ms
+from .listeners import BACKLOG, listen, set_user_timeout, url
 from .shutdown import end_at_once, end_before_the_start
 
 GRACE_SECONDS = 5  # behind DRAIN_SECONDS, for what does not end by itself
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit status. Raises BadSetting."""
     listeners = listen(settings.host, settings.port)
+    for listener in listeners:
+        set_user_timeout(listener, user_timeout_ms(settings.send_timeout))
     announce(f"The dashboard is at {url(listeners[0])} (Ctrl-C stops it)", settings)
     config = uvicorn_config(settings)
     if settings.web_concurrency > 1:
