@@ -17,10 +17,16 @@ from bench.scenarios.plan import LONGEST, Plan, param
 from bench.serving.publisher import Schedule, follow
 from bench.stage import Setup, Stage
 
+# To a client that has stopped reading, more than the kernel and a server hold for it together: only then it is stuck.
+FILL_BYTES = 2**20
+
 
 @dataclass(frozen=True)
 class Slow(Plan):
-    """Some stop reading after a while. Sizes and rate have to fill their socket buffers, or nobody is stuck at all."""
+    """Some stop reading after a while. Sizes and rate have to fill their socket buffers, or nobody is stuck at all.
+
+    While the buffers fill nothing is measured: a server has as much to do then as before.
+    """
 
     clients: int = param(20, "Subscribers.", "subs", low=2)
     stuck: int = param(1, "Those of them that stop reading.", low=1)
@@ -40,9 +46,14 @@ class Slow(Plan):
         for seconds in (self.before, self.seconds):
             plans.check_schedule(self.rate, seconds)
 
+    @property
+    def fill(self) -> float:
+        """Seconds until the buffers of those who stopped reading are full; at most half of those that follow."""
+        return min(self.seconds / 2, FILL_BYTES / (self.rate * self.size))
+
 
 def measure(plan: Slow, setup: Setup) -> list[Run]:
-    """Two windows on one server: all reading, then some stuck."""
+    """Two windows on one server: all reading, then some stuck. `plan.fill` lies between the two."""
     with Stage(setup, plan.clients, plan.kind) as stage, stage.poster() as poster:
         stage.load.open(plan.clients)
         stage.sampler.tell("window")
@@ -52,7 +63,8 @@ def measure(plan: Slow, setup: Setup) -> list[Run]:
         stage.load.stick(plan.stuck)
         mark = stage.moment()
         calm_used = usage.between(opening, mark)
-        second = _window(plan, stage, poster, first.last + 1, plan.seconds)
+        filled = _window(plan, stage, poster, first.last + 1, plan.fill)
+        second = _window(plan, stage, poster, filled.last + 1, plan.seconds)
         used = usage.between(mark, stage.moment())
         grown = procfs.memory(stage.server.pid).pss_kb - calm
         stage.load.close()
@@ -62,6 +74,7 @@ def measure(plan: Slow, setup: Setup) -> list[Run]:
         *_not_stuck(plan, found),
         *validity.of_server(stage.server.stopped_by_force),
         *validity.of_load(second.report, second.published),
+        *validity.of_load(filled.report, filled.published),
         *validity.of_load(first.report, first.published),
     ]
     facts = {**stage.facts(), "usage": used.to_json(), "stuck": second.report.get("stuck", [])}
