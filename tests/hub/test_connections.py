@@ -166,6 +166,26 @@ def test_heartbeats_skip_a_full_buffer_and_one_whose_last_word_is_said() -> None
     simulate(work)
 
 
+@pytest.mark.parametrize("wire", ["sse", "base", "ext"])
+def test_a_buffer_that_fills_between_two_deliveries_gets_no_more_of_them(wire: str) -> None:
+    """A heartbeat can fill it, and uvloop may notice a turn after a write that it is full."""
+
+    async def work(room: Room) -> None:
+        reader = room.enter(wire)
+        reader.read()
+        assert reader.client is not None and reader.transport is not None
+        reader.client.pause_writing()
+        room.publish(3)
+        assert buffer(reader) == b""
+        assert room.value("lagging", transport=reader.client.transport) == 1
+        reader.client.resume_writing()
+        reader.read()
+        assert reader.seen == [1, 2, 3]
+        assert room.value("lagging", transport=reader.client.transport) == 0
+
+    simulate(work)
+
+
 @pytest.mark.parametrize(("wire", "heartbeat"), [("base", b'"type":"ping"'), ("sse", b"event: heartbeat")])
 def test_a_heartbeat_that_is_due_goes_out_ahead_of_the_next_updates(wire: str, heartbeat: bytes) -> None:
     async def work(room: Room) -> None:
