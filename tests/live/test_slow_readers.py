@@ -58,9 +58,12 @@ def test_a_reader_far_behind_is_told(transport: str, servers: Servers, handover:
     """More than MAX_REPLAY behind: SSE continues after a `gap`, cable ends with `too_slow` (protocol §§1-2)."""
     server = servers.get(HANDOVER=handover, MAX_REPLAY="20", TAIL_SIZE="10")
     log = servers.stream(server, "log")
+    label = transport.partition("-")[0]
+    before = server.metric("gaps_total", transport=label)
     with follow(transport, server.address, log, rcvbuf=SMALL) as slow:
         publish_large(server, log, 0, 120)
         told = read_until_told(slow)
+        assert server.metric("gaps_total", transport=label) == before + 1
         if isinstance(told, Goodbye):
             assert (told.reason, transport == "sse") == ("too_slow", False)
             return
