@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.process_collector import ProcessCollector
 
 from dashboard_rt.errors import LogUnavailable
-from dashboard_rt.telemetry import BUCKETS, Distribution, Metric, Telemetry
+from dashboard_rt.telemetry import BUCKETS, LINES, PERIOD_SECONDS, Distribution, Metric, Telemetry
 from dashboard_rt.types import Verdict
 
 
@@ -67,6 +67,27 @@ def test_a_swallowed_error_is_counted_and_logged(caplog: pytest.LogCaptureFixtur
     expected, unexpected = caplog.records
     assert expected.getMessage() == "place: away" and not expected.exc_info
     assert unexpected.getMessage() == "place: ZeroDivisionError" and unexpected.exc_info
+
+
+def test_an_error_that_comes_again_and_again_is_counted_and_no_longer_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [0.0]
+    telemetry = Telemetry(clock=lambda: now[0])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(LINES + 100):
+            telemetry.swallow("place", LogUnavailable("away"))
+        telemetry.swallow("other place", LogUnavailable("away"))
+        now[0] = PERIOD_SECONDS
+        telemetry.swallow("place", LogUnavailable("still away"))
+        telemetry.swallow("place", LogUnavailable("still away"))
+    assert telemetry.value("swallowed", where="place") == LINES + 102
+    assert [record.getMessage() for record in caplog.records] == [
+        *["place: away"] * LINES,
+        "other place: away",
+        "place: still away (100 more since the last line)",
+        "place: still away",
+    ]
 
 
 # ---- one metric

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
@@ -31,6 +31,8 @@ from .types import Verdict
 
 PREFIX = "dashboard_rt"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LINES = 5  # of one place in a period
+PERIOD_SECONDS = 60.0
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 
 logger = logging.getLogger(__name__)
@@ -128,11 +130,37 @@ class RecentProcess(ProcessCollector):
         return self._families
 
 
+class RecentLines:
+    """Log lines about one place: the first few of a period are written, the others only counted."""
+
+    def __init__(self) -> None:
+        self._began = float("-inf")
+        self._written = 0
+        self._left_out = 0  # since the last line that was written
+
+    def allow(self, now: float) -> bool:
+        """Tell whether a line may be written at `now`, in seconds of a monotonic clock, and count it."""
+        if now >= self._began + PERIOD_SECONDS:
+            self._began, self._written = now, 0
+        if self._written >= LINES:
+            self._left_out += 1
+            return False
+        self._written += 1
+        return True
+
+    def note(self) -> str:
+        """Say how many were left out before this line, and start counting anew; nothing when none were."""
+        left_out, self._left_out = self._left_out, 0
+        return f" ({left_out} more since the last line)" if left_out else ""
+
+
 class Telemetry:
     """Every counter and gauge of one app. `transports` are the labels whose counters start at 0."""
 
-    def __init__(self, transports: Sequence[str] = ()) -> None:
+    def __init__(self, transports: Sequence[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
+        self._clock = clock
+        self._lines: dict[str, RecentLines] = {}  # by place
         RecentProcess(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -222,12 +250,20 @@ class Telemetry:
         self.swallowed = self._counter("swallowed", "Errors that were survived, by place.", "where")
 
     def swallow(self, where: str, error: BaseException) -> None:
-        """Count and log an error that is not passed on. `where` is a short fixed name, such as `jobs.metrics`."""
+        """Count an error that is not passed on, and log it. `where` is a short fixed name, such as `jobs.metrics`.
+
+        Of one place at most LINES are logged in PERIOD_SECONDS: while a database is away each client may meet it.
+        """
         self.swallowed.labels(where).inc()
+        lines = self._lines.setdefault(where, RecentLines())
+        now = self._clock()
+        if not lines.allow(now):
+            return
         logger.warning(
-            "%s: %s",
+            "%s: %s%s",
             where,
             str(error) or type(error).__name__,
+            lines.note(),
             exc_info=error if _deserves_traceback(error) else None,
         )
 
