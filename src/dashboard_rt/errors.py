@@ -2,6 +2,7 @@
 
 DashboardError
   BadSetting            a variable of the environment cannot be used; ends the start
+  LeaseLost             another process has taken a lease over; nothing was written under it
   Refused               a request cannot be served; carries the HTTP status
     Unauthorized        401
       BadTicket
@@ -26,6 +27,14 @@ class DashboardError(Exception):
 
 class BadSetting(DashboardError):
     """A setting that cannot be used. The message is one sentence that names the variable."""
+
+
+class LeaseLost(DashboardError):
+    """A lease that `holder` does not have any more."""
+
+    def __init__(self, lease: str, holder: str) -> None:
+        super().__init__(f"Another process holds the lease {lease!r} now.")
+        self.holder = holder
 
 
 class Refused(DashboardError):

@@ -85,12 +85,23 @@ class LogState(NamedTuple):
     streams: dict[str, Bounds]
 
 
+class Fence(NamedTuple):
+    """What keeps a process that has lost a lease from writing: the lease's name, and who must still hold it."""
+
+    lease: str
+    holder: str
+
+
 class Append(NamedTuple):
-    """One publish to be written: `texts` get consecutive ids, all or none. `key` is its Idempotency-Key."""
+    """One publish to be written: `texts` get consecutive ids, all or none. `key` is its Idempotency-Key.
+
+    With a `fence` it is written only if that holds when the transaction commits.
+    """
 
     stream: str
     texts: Sequence[str]
     key: str | None = None
+    fence: Fence | None = None
 
 
 class Receipt(NamedTuple):

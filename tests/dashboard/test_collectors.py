@@ -19,7 +19,7 @@ from dashboard_rt.eventlog.publisher import Publisher
 from dashboard_rt.eventlog.sqlite import SqliteDatabase
 from dashboard_rt.settings import DASHBOARD_STREAM
 from dashboard_rt.telemetry import Telemetry
-from dashboard_rt.types import Position, Receipt
+from dashboard_rt.types import Fence, Position, Receipt
 from tests.handovers import until
 from tests.logkit import connected
 from tests.simulation import VirtualLoop
@@ -35,7 +35,9 @@ class FakePublisher(Publisher):
         self.arrived = asyncio.Event()
         self.away = False
 
-    async def publish(self, stream: str, texts: Sequence[str], key: str | None = None) -> Receipt:
+    async def publish(
+        self, stream: str, texts: Sequence[str], key: str | None = None, fence: Fence | None = None
+    ) -> Receipt:
         assert stream == DASHBOARD_STREAM
         if self.away:
             raise LogUnavailable("away")

@@ -10,7 +10,8 @@ from dashboard_rt.eventlog.migrations import MIGRATIONS, migrate
 from dashboard_rt.eventlog.sqlite_transactions import transact
 
 TABLES = {"meta", "streams", "updates", "idempotency", "metrics", "statuses", "activities", "job_claims"} | {
-    "used_tickets"
+    "used_tickets",
+    "leases",
 }
 
 

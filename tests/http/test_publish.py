@@ -26,7 +26,7 @@ from dashboard_rt.http.publish import (
 from dashboard_rt.http.responses import exception_handlers
 from dashboard_rt.http.security import TokenBucket
 from dashboard_rt.settings import Settings
-from dashboard_rt.types import Position, Receipt
+from dashboard_rt.types import Fence, Position, Receipt
 
 pytestmark = pytest.mark.anyio
 TOKEN = "s3cret"
@@ -42,7 +42,9 @@ class FakePublisher(Publisher):
         self.keys: list[str | None] = []
         self.away = False
 
-    async def publish(self, stream: str, texts: Sequence[str], key: str | None = None) -> Receipt:
+    async def publish(
+        self, stream: str, texts: Sequence[str], key: str | None = None, fence: Fence | None = None
+    ) -> Receipt:
         if self.away:
             raise LogUnavailable("Try again.")
         if stream != "events":

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ..errors import LogUnavailable, UnknownStream
 from ..types import Append, Bounds, Kind, LogState, Position, Receipt, Update
 from .database import Database, Insert, Lock, Query, Rows, Transaction
+from .lease import require_lease
 
 # One read brings texts of so many characters, or one update more: about what a connection takes before its buffer is
 # full. What is read beyond that is read again, which for updates of 64 KiB and a slow client was a hundred times as
@@ -87,7 +88,7 @@ class EventLog:
         """Commit a group in one transaction. Returns a receipt for each member, in order, and the epoch.
 
         A key that the log knows, or that is in the group twice, gets its first receipt. Raises UnknownStream, and
-        then nothing is written.
+        LeaseLost when a member's fence does not hold; then nothing is written.
         """
         for member in group:
             if member.stream not in self._streams:
@@ -182,6 +183,9 @@ class EventLog:
 
     def _append_group(self, group: Sequence[Append]) -> Transaction[tuple[list[Receipt], str]]:
         now_ms = int(self._now() * 1000)  # in its turn to write: later appends have later times
+        # Leases before streams, everywhere: two transactions that lock both never wait for each other.
+        for fence in sorted({member.fence for member in group if member.fence is not None}):
+            yield from require_lease(fence)
         receipts: dict[int, Receipt] = {}
         for stream in sorted({member.stream for member in group}):
             places = [place for place, member in enumerate(group) if member.stream == stream]

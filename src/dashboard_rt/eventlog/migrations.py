@@ -53,7 +53,10 @@ USED_TICKETS = (
     "CREATE TABLE used_tickets (id TEXT PRIMARY KEY, expires_at_ms BIGINT NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, TIMES_THAT_RISE, USED_TICKETS)
+# Who may do what only one process may do (eventlog/lease.py).
+LEASES = ("CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, renewals BIGINT NOT NULL)",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, TIMES_THAT_RISE, USED_TICKETS, LEASES)
 
 
 class Dialect(NamedTuple):

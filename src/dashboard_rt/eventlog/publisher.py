@@ -16,10 +16,10 @@ from typing import NamedTuple
 import orjson
 
 from ..broker.base import Broker
-from ..errors import InvalidUpdate, LogUnavailable, Refused, TooLarge, UnknownStream
+from ..errors import InvalidUpdate, LeaseLost, LogUnavailable, Refused, TooLarge, UnknownStream
 from ..settings import Settings
 from ..telemetry import Telemetry
-from ..types import Append, Notification, Receipt
+from ..types import Append, Fence, Notification, Receipt
 from .log import EventLog
 
 GROUP_UPDATES = 1000
@@ -142,16 +142,19 @@ class Publisher:
             self._deadline.cancel()
             self._deadline = None
 
-    async def publish(self, stream: str, texts: Sequence[str], key: str | None = None) -> Receipt:
+    async def publish(
+        self, stream: str, texts: Sequence[str], key: str | None = None, fence: Fence | None = None
+    ) -> Receipt:
         """Add updates (each a JSON text on one line) to a stream, all or none; returns when they are on disk.
 
         A `key` that the log remembers gets the receipt of its first time. Raises UnknownStream, InvalidUpdate,
-        TooLarge; LogUnavailable when the publish is *not acknowledged*: it may have been written or not, so repeat
-        it with the same key. A caller that is cancelled does not learn how it went, and disturbs nobody else.
+        TooLarge; LeaseLost when the `fence` does not hold, and nothing was written; LogUnavailable when the publish
+        is *not acknowledged*: it may have been written or not, so repeat it with the same key. A caller that is
+        cancelled does not learn how it went, and disturbs nobody else.
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         try:
-            self._enqueue(Append(stream, tuple(texts), key), receipt)
+            self._enqueue(Append(stream, tuple(texts), key, fence), receipt)
         except Refused:
             self._results["refused"].inc()
             raise
@@ -213,6 +216,8 @@ class Publisher:
             committed_ms = time.time() * 1000
             self._acknowledge(group, receipts)
             await self._notify(group, receipts, epoch, committed_ms)
+        except LeaseLost as error:
+            await self._commit(self._refuse_fenced(group, error))
         except LogUnavailable as error:
             self._fail(group, error.detail)
         except Exception as error:  # noqa: BLE001  the writer must survive whatever it meets
@@ -232,6 +237,18 @@ class Publisher:
             self._telemetry.publish_seconds.observe(now - queued.since)
         self._results["ok"].inc(len(group) - refused - repeated)
         self._results["repeated"].inc(repeated)
+
+    def _refuse_fenced(self, group: list[QueuedPublish], lost: LeaseLost) -> list[QueuedPublish]:
+        """Refuse those whose lease is lost. Returns the others, which have nothing to do with it."""
+        others = []
+        for queued in group:
+            fence = queued.append.fence
+            if fence is None or fence.holder != lost.holder:
+                others.append(queued)
+            elif not queued.receipt.done():
+                queued.receipt.set_exception(LeaseLost(fence.lease, fence.holder))
+                self._results["refused"].inc()
+        return others
 
     def _fail(self, group: Sequence[QueuedPublish], detail: str) -> None:
         """Give each an error of its own: one that is raised in many tasks collects all their tracebacks."""
