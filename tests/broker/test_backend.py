@@ -153,7 +153,7 @@ def test_a_reason_that_a_person_has_to_mend_is_logged_when_it_comes_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    outage = Outage("The broker", Telemetry())
+    outage = Outage("The broker", "Wait.")
     for fault in (Fault("is away."), Fault("is slow."), *[Fault("refuses the password.", lasting=True)] * 3):
         outage.note(fault)
     outage.end()

@@ -1,4 +1,4 @@
-"""What the broadcaster backends of Redis and PostgreSQL share: one that comes back after anything.
+"""What the broadcaster backends of Redis and PostgreSQL share: a listener that comes back after anything.
 
 The stock backends of broadcaster hang for ever once their connection is lost (docs/architecture.md, facts). This one
 connects anew, and says so in the order of the messages: `Gap` when it is subscribed, because messages may have been
@@ -77,21 +77,15 @@ class Inbox:
         return event
 
 
-class ReconnectingBackend(BroadcastBackend, ABC):
+class ReconnectingListener(ABC):
     """One channel, heard over a connection that is made anew whenever it is lost. Subclasses say how.
 
     `service` is what it is called in log lines, without a password.
     """
 
-    # BroadcastBackend.__init__ only raises.
-    def __init__(self, service: str, telemetry: Telemetry) -> None:
+    def __init__(self, service: str) -> None:
         self.service = service
-        self._telemetry = telemetry
-        self._inbox = Inbox(telemetry)
-        self._outage = Outage(service, telemetry)
         self._heard = 0  # signs of life so far
-        self._channel = ""
-        self._listener: asyncio.Task[None] | None = None
 
     # ---- what a service has to offer
 
@@ -112,16 +106,85 @@ class ReconnectingBackend(BroadcastBackend, ABC):
         """Drop the connection that listens, whatever its state, without waiting for the server."""
 
     @abstractmethod
+    def explain(self, error: Exception) -> Fault:
+        """Say what is wrong, and what to do where that helps."""
+
+    # ---- what becomes of what is heard
+
+    @abstractmethod
+    def on_subscribed(self) -> None:
+        """The channel is heard from now on; messages before may have been missed."""
+
+    @abstractmethod
+    def on_lost(self) -> None:
+        """The channel is not heard any more."""
+
+    @abstractmethod
+    def on_fault(self, fault: Fault) -> None:
+        """An attempt failed, or a connection was lost."""
+
+    # ---- listening
+
+    def alive(self) -> None:
+        """Note a sign of life of the server."""
+        self._heard += 1
+
+    async def listen_to(self, channel: str) -> None:
+        """Listen until cancelled. The connections are made one after the other, each by a new attempt."""
+        attempt = 0
+        while True:
+            opened = time.monotonic()
+            try:
+                async with asyncio.timeout(OPEN_SECONDS):
+                    await self.open(channel)
+                await self._hear()
+            except Exception as error:  # noqa: BLE001  whatever it meets, the next attempt may do better
+                fault = self.explain(error)
+                self.on_fault(fault)
+            finally:
+                await self.close()
+            # Only after a while of health: a connection that is cut as soon as it is there must not be made at once.
+            attempt = attempt + 1 if time.monotonic() < opened + HEALTHY_SECONDS else 0
+            await asyncio.sleep(REFUSED_SECONDS if fault.lasting else backoff(attempt, random.uniform))
+
+    async def _hear(self) -> None:
+        self.on_subscribed()
+        try:
+            await first_failure(self.read(), self._watch())
+        finally:
+            self.on_lost()
+
+    async def _watch(self) -> None:
+        """Demand a sign of life whenever nothing came for QUIET_SECONDS. Raises TimeoutError when there is none."""
+        while True:
+            before = self._heard
+            await asyncio.sleep(QUIET_SECONDS)
+            if self._heard == before:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self.probe()
+
+
+class ReconnectingBackend(ReconnectingListener, BroadcastBackend):
+    """A listener as broadcaster wants it, which publishes too."""
+
+    # BroadcastBackend.__init__ only raises.
+    def __init__(self, service: str, telemetry: Telemetry) -> None:
+        ReconnectingListener.__init__(self, service)
+        self._telemetry = telemetry
+        self._inbox = Inbox(telemetry)
+        self._outage = Outage(
+            service, "Until it is back, updates of other processes come at the pace of POLL_SECONDS."
+        )
+        self._channel = ""
+        self._listener: asyncio.Task[None] | None = None
+
+    @abstractmethod
     async def send(self, channel: str, messages: Sequence[bytes]) -> None:
         """Publish in order, in one round trip, over a connection that is opened when there is none. Raises anything."""
 
     @abstractmethod
     async def close_sender(self) -> None:
         """Drop that connection."""
-
-    @abstractmethod
-    def explain(self, error: Exception) -> Fault:
-        """Say what is wrong, and what to do where that helps."""
 
     # ---- what broadcaster calls
 
@@ -133,11 +196,11 @@ class ReconnectingBackend(BroadcastBackend, ABC):
 
     async def subscribe(self, group: str) -> None:
         """Begin to listen, and return at once: `Gap` tells when the channel is heard."""
-        self._loop = asyncio.get_running_loop()
         if self._listener is not None:
             raise RuntimeError(f"This backend hears one channel at a time, and that is {self._channel!r}.")
         self._channel = group
-        self._listener = self._loop.create_task(self._listen(), name="broker listener")
+        loop = asyncio.get_running_loop()
+        self._listener = loop.create_task(self.listen_to(group), name="broker listener")
 
     async def unsubscribe(self, group: str) -> None:
         listener, self._listener = self._listener, None
@@ -163,7 +226,7 @@ class ReconnectingBackend(BroadcastBackend, ABC):
         await asyncio.sleep(0)
         return await self._inbox.get()
 
-    # ---- listening
+    # ---- what is heard
 
     def received(self, message: bytes | str) -> None:
         """Take a message. What is not UTF-8 is counted and dropped."""
@@ -185,56 +248,29 @@ class ReconnectingBackend(BroadcastBackend, ABC):
             )
         counter.inc()
 
-    def alive(self) -> None:
-        """Note a sign of life of the server."""
-        self._heard += 1
-
-    async def _listen(self) -> None:
-        """Listen until cancelled. The connections are made one after the other, each by a new attempt."""
-        attempt = 0
-        while True:
-            opened = self._loop.time()
-            try:
-                async with asyncio.timeout(OPEN_SECONDS):
-                    await self.open(self._channel)
-                self._outage.end()
-                await self._hear()
-            except Exception as error:  # noqa: BLE001  whatever it meets, the next attempt may do better
-                fault = self.explain(error)
-                self._telemetry.broker_failures.inc()
-                self._outage.note(fault)
-            finally:
-                await self.close()
-            # Only after a while of health: a connection that is cut as soon as it is there must not be made at once.
-            attempt = attempt + 1 if self._loop.time() < opened + HEALTHY_SECONDS else 0
-            await asyncio.sleep(REFUSED_SECONDS if fault.lasting else backoff(attempt, random.uniform))
-
-    async def _hear(self) -> None:
+    def on_subscribed(self) -> None:
+        if self._outage.end():
+            self._telemetry.broker_reconnects.inc()
         self._inbox.put(Gap(self._channel, ""))
-        try:
-            await first_failure(self.read(), self._watch())
-        finally:
-            self._inbox.put(Lost(self._channel, ""))
 
-    async def _watch(self) -> None:
-        """Demand a sign of life whenever nothing came for QUIET_SECONDS. Raises TimeoutError when there is none."""
-        while True:
-            before = self._heard
-            await asyncio.sleep(QUIET_SECONDS)
-            if self._heard == before:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await self.probe()
+    def on_lost(self) -> None:
+        self._inbox.put(Lost(self._channel, ""))
+
+    def on_fault(self, fault: Fault) -> None:
+        self._telemetry.broker_failures.inc()
+        self._outage.note(fault)
 
 
 class Outage:
     """Log lines about a service: one when it is lost, one when it is back, none for the attempts between.
 
-    But for a reason that comes up meanwhile and that only a person can mend, such as a wrong password.
+    But for a reason that comes up meanwhile and that only a person can mend, such as a wrong password. `consequence`
+    is a sentence on what it means that the service is away.
     """
 
-    def __init__(self, service: str, telemetry: Telemetry) -> None:
+    def __init__(self, service: str, consequence: str) -> None:
         self._service = service
-        self._reconnects = telemetry.broker_reconnects
+        self._consequence = consequence
         self._since: float | None = None  # on the monotonic clock
         self._told = ""
 
@@ -244,16 +280,15 @@ class Outage:
             self._since = time.monotonic()
         if first or (fault.lasting and str(fault) != self._told):
             self._told = str(fault)
-            logger.warning(
-                "%s %s Until it is back, updates of other processes come at the pace of POLL_SECONDS.",
-                *(self._service, fault),
-            )
+            logger.warning("%s %s %s", self._service, fault, self._consequence)
 
-    def end(self) -> None:
+    def end(self) -> bool:
+        """Note that the service is there. Returns whether it had been away."""
+        was_away = self._since is not None
         if self._since is not None:
-            self._reconnects.inc()
             logger.info("%s is back after %.1f s.", self._service, time.monotonic() - self._since)
         self._since, self._told = None, ""
+        return was_away
 
 
 def backoff(attempt: int, uniform: Callable[[float, float], float]) -> float:

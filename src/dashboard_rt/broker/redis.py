@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -23,49 +24,68 @@ LIMITS = MessageLimits(size=256 * 1024, pieces=20)
 LARGEST_MESSAGE = 1024 * 1024  # that is looked at
 
 
-class RedisBackend(ReconnectingBackend):
-    """One connection that listens, and one that publishes: a connection that has subscribed can do nothing else.
+class RedisSubscriber:
+    """A connection that listens to one channel: one that has subscribed can do nothing else. It can be opened again.
 
     `url` has no options. `verify_tls`: whether the certificate of a `rediss://` server is checked.
     """
 
-    def __init__(self, url: str, telemetry: Telemetry, *, verify_tls: bool = True) -> None:
-        options = connection_options(url, verify_tls)
-        pool = ConnectionPool.from_url(url, socket_timeout=None, **options)
-        where = pool.connection_kwargs
-        super().__init__(
-            f"The broker (Redis at {where.get('host', 'localhost')}:{where.get('port', 6379)})", telemetry
-        )
-        # Objects that connect again and again: each keeps its TLS context, which takes 10 ms to make.
-        self._listening: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-        # Not a client with a pool: that takes three times as long for each message.
-        self._sending: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+    def __init__(self, url: str, *, verify_tls: bool = True) -> None:
+        self._connection = make_connection(url, verify_tls)
         self._pong = asyncio.Event()
 
     async def open(self, channel: str) -> None:
-        await self._listening.connect()  # type: ignore[no-untyped-call]
-        await self._listening.send_command("SUBSCRIBE", channel)
-        await self._listening.read_response(disable_decoding=True)
+        """Connect and subscribe; return when that is confirmed. Raises anything."""
+        await self._connection.connect()  # type: ignore[no-untyped-call]
+        await self._connection.send_command("SUBSCRIBE", channel)
+        await self._connection.read_response(disable_decoding=True)
 
-    async def read(self) -> None:
-        connection = self._listening
+    async def read(self, on_message: Callable[[bytes], None], on_alive: Callable[[], None]) -> None:
+        """Give out messages, and other signs of life, until the connection is lost: then raise."""
         while True:
-            match await connection.read_response(disable_decoding=True):
-                case [b"message", _, bytes(data)] if len(data) > LARGEST_MESSAGE:
-                    self.poisoned("size", f"it has {len(data)} bytes")
+            match await self._connection.read_response(disable_decoding=True):
                 case [b"message", _, bytes(data)]:
-                    self.received(data)
+                    on_message(data)
                 case [b"pong", *_]:
-                    self.alive()
+                    on_alive()
                     self._pong.set()
 
     async def probe(self) -> None:
+        """Return once the server has answered a PING."""
         self._pong.clear()
-        await self._listening.send_command("PING", check_health=False)
+        await self._connection.send_command("PING", check_health=False)
         await self._pong.wait()
 
     async def close(self) -> None:
-        await self._listening.disconnect(nowait=True)
+        await self._connection.disconnect(nowait=True)
+
+
+class RedisBackend(ReconnectingBackend):
+    """One connection that listens, and one that publishes."""
+
+    def __init__(self, url: str, telemetry: Telemetry, *, verify_tls: bool = True) -> None:
+        super().__init__(f"The broker ({service_name(url)})", telemetry)
+        self._subscriber = RedisSubscriber(url, verify_tls=verify_tls)
+        # Not a client with a pool: that takes three times as long for each message.
+        self._sending = make_connection(url, verify_tls)
+
+    async def open(self, channel: str) -> None:
+        await self._subscriber.open(channel)
+
+    async def read(self) -> None:
+        await self._subscriber.read(self._on_message, self.alive)
+
+    def _on_message(self, data: bytes) -> None:
+        if len(data) > LARGEST_MESSAGE:
+            self.poisoned("size", f"it has {len(data)} bytes")
+        else:
+            self.received(data)
+
+    async def probe(self) -> None:
+        await self._subscriber.probe()
+
+    async def close(self) -> None:
+        await self._subscriber.close()
 
     async def send(self, channel: str, messages: Sequence[bytes]) -> None:
         if self._sending.is_connected:
@@ -96,18 +116,28 @@ def redis_broker(settings: Settings, telemetry: Telemetry) -> BroadcastBroker:
     return BroadcastBroker(backend, LIMITS, telemetry)
 
 
-def connection_options(url: str, verify_tls: bool) -> Mapping[str, Any]:
-    """Return what both connections have in common, as arguments of redis-py."""
+def make_connection(url: str, verify_tls: bool) -> AbstractConnection:
+    """Make a connection that can be opened again and again. It keeps its TLS context, which takes 10 ms to make."""
     options: dict[str, Any] = {
         # RESP2: with hiredis a message costs a quarter of what it does over RESP3.
         "protocol": 2,
         "socket_connect_timeout": OPEN_SECONDS,
+        # With one, redis-py sends by asyncio.wait_for, which on Python 3.11 may swallow the end of our task.
+        "socket_timeout": None,
         "socket_keepalive": True,
     }
     if url.startswith("rediss:"):
         options["ssl_cert_reqs"] = "required" if verify_tls else "none"
         options["ssl_check_hostname"] = verify_tls
-    return options
+    pool = ConnectionPool.from_url(url, **options)
+    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+    return connection
+
+
+def service_name(url: str) -> str:
+    """Return what log lines call the server, without user and password."""
+    parts = urlsplit(url)
+    return f"Redis at {parts.hostname}:{parts.port or 6379}"
 
 
 def explain(error: BaseException) -> Fault:
