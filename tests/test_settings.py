@@ -68,6 +68,11 @@ def test_clients_fit_under_the_file_limit() -> None:
         ({"STREAMS": "events:log"}, "STREAMS must list dashboard_updates:state, or JOBS must be off"),
         ({"SSE_CONNECTION_TIMEOUT": "15"}, r"SSE_CONNECTION_TIMEOUT \(15\) must be above SSE_HEARTBEAT"),
         ({"BROKER_URL": "postgres"}, "BROKER_URL=postgres needs a DATABASE_URL of PostgreSQL"),
+        ({"INGEST_CHANNEL": "c"}, "INGEST_CHANNEL needs the Redis server that it is on: set REDIS_URL"),
+        (
+            {"INGEST_CHANNEL": "c", "REDIS_URL": "redis://h", "STREAMS": "events:log", "JOBS": "off"},
+            "STREAMS must list dashboard_updates, or the name in INGEST_CHANNEL",
+        ),
         ({"MAX_CLIENTS": "5", "MAX_CLIENTS_PER_ADDRESS": "6"}, "MAX_CLIENTS_PER_ADDRESS"),
     ],
 )
@@ -78,6 +83,13 @@ def test_cross_checks(environ: dict[str, str], sentence: str) -> None:
 
 def test_without_jobs_the_dashboard_stream_may_be_missing() -> None:
     assert Settings.read({"STREAMS": "events:log", "JOBS": "off"}).streams == {"events": Kind.LOG}
+
+
+@pytest.mark.parametrize(("channel", "stream"), [("events", "events"), ("orders", DASHBOARD_STREAM)])
+def test_a_channel_has_the_stream_of_its_name_or_that_of_the_dashboard(channel: str, stream: str) -> None:
+    streams = f"{DASHBOARD_STREAM}:state,events:log"
+    environ = {"INGEST_CHANNEL": channel, "REDIS_URL": "redis://h", "STREAMS": streams}
+    assert Settings.read(environ).ingest_stream == stream
 
 
 def test_secrets_are_masked() -> None:

@@ -25,6 +25,7 @@ from .dashboard.model import Dashboard
 from .env import is_postgres
 from .errors import BadSetting
 from .eventlog.database import Database
+from .eventlog.lease import Lease
 from .eventlog.log import EventLog
 from .eventlog.postgres import PostgresDatabase
 from .eventlog.publisher import Publisher
@@ -39,6 +40,8 @@ from .http.used_tickets import UsedTickets
 from .hub.connections import Connections
 from .hub.follower import Follower
 from .hub.hub import Hub
+from .ingest.ingest import Ingest
+from .ingest.redis_channel import RedisChannel
 from .logconfig import mask_tickets
 from .server.forwarded import ForwardedHeaders
 from .server.handover import COMPRESS
@@ -89,6 +92,16 @@ def make_database(settings: Settings, telemetry: Telemetry) -> Database:
     return SqliteDatabase(settings.database_url)
 
 
+def build_ingest(parts: PublishingParts) -> Ingest | None:
+    """Make the part that reads INGEST_CHANNEL; None when that is not set."""
+    settings = parts.settings
+    if settings.ingest_channel is None or settings.redis_url is None:
+        return None
+    channel = RedisChannel(settings.redis_url, settings.ingest_channel, verify_tls=settings.redis_tls_verify)
+    lease = Lease(parts.db, f"ingest:{settings.ingest_channel}")
+    return Ingest(channel, lease, parts.publisher, settings.ingest_stream, parts.telemetry)
+
+
 @dataclass(frozen=True)
 class Parts(PublishingParts):
     """What the web app is made of. Embedders find it at `app.state.parts`."""
@@ -98,6 +111,7 @@ class Parts(PublishingParts):
     connections: Connections
     dashboard: Dashboard
     collectors: Collectors
+    ingest: Ingest | None
     lifespan: LifespanState
     access: StreamAccess | None  # without STREAM_AUTH_SECRET there is none, and all may read
 
@@ -118,6 +132,7 @@ class Parts(PublishingParts):
             connections=connections,
             dashboard=dashboard,
             collectors=collectors,
+            ingest=build_ingest(base),
             lifespan=LifespanState(),
             access=_stream_access(base),
         )
@@ -149,6 +164,12 @@ async def _start_publisher(
     stack.push_async_callback(parts.publisher.stop)
 
 
+def _start_ingest(stack: AsyncExitStack, ingest: Ingest | None) -> None:
+    if ingest is not None:
+        ingest.start()
+        stack.push_async_callback(ingest.stop)
+
+
 @asynccontextmanager
 async def serving(parts: Parts) -> AsyncIterator[None]:
     """Start the parts, and stop them in reverse. The goodbyes come first, while everything still works."""
@@ -158,6 +179,7 @@ async def serving(parts: Parts) -> AsyncIterator[None]:
         await parts.follower.start(parts.hub)
         stack.push_async_callback(parts.follower.stop)
         await _start_publisher(stack, parts, parts.follower.on_notification, parts.follower.on_gap)
+        _start_ingest(stack, parts.ingest)
         parts.connections.start()
         stack.callback(parts.connections.stop)
         if parts.settings.jobs_inline:
@@ -207,6 +229,7 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
             broker=parts.broker,
             settings=settings,
             telemetry=parts.telemetry,
+            ingest=parts.ingest.figures if parts.ingest is not None else None,
         ),
         access=parts.access,
     )
@@ -274,7 +297,7 @@ async def prepare_database(settings: Settings) -> None:
 
 
 async def run_worker(settings: Settings) -> None:
-    """Run the collectors until SIGTERM or SIGINT. Raises BadSetting, LogUnavailable.
+    """Run the collectors until SIGTERM or SIGINT, and read INGEST_CHANNEL. Raises BadSetting, LogUnavailable.
 
     Web processes see what it publishes through the database, and through the broker where that reaches them.
     """
@@ -283,12 +306,12 @@ async def run_worker(settings: Settings) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     on_stop_signals(lambda: loop.call_soon_threadsafe(stopped.set))
-    async with publishing(settings) as parts:
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(publishing(settings))
+        _start_ingest(stack, build_ingest(parts))
         dashboard = Dashboard(parts.db, settings.keep_records)
         collectors = Collectors(parts.db, dashboard, parts.publisher, parts.telemetry)
         tune_garbage_collector()
         collectors.start()
-        try:
-            await stopped.wait()
-        finally:
-            await collectors.stop()
+        stack.push_async_callback(collectors.stop)
+        await stopped.wait()

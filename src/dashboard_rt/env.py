@@ -343,6 +343,13 @@ def broker_url(text: str) -> str:
         raise ValueError(f"memory://, postgres or {error}") from None
 
 
+def channel(text: str) -> str:
+    """Accept the name of a Redis channel, any printable text. ValueError for anything else."""
+    if not text.isprintable() or len(text) > 255:
+        raise ValueError("the name of a Redis channel: 1 to 255 printable characters")
+    return text
+
+
 def origins(text: str) -> tuple[str, ...]:
     """Accept origins with commas between, in the form in which browsers send them. ValueError for anything else."""
     return tuple(origin(part.strip()) for part in text.split(",") if part.strip())

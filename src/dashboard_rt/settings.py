@@ -110,6 +110,14 @@ class Settings:
             "which is the database of DATABASE_URL.",
         ),
     ]
+    ingest_channel: Annotated[
+        str | None,
+        Variable(
+            NO_VALUE,
+            env.channel,
+            "The Redis channel whose messages, JSON texts of any other program, become updates.",
+        ),
+    ]
     web_concurrency: Annotated[
         int,
         Variable(
@@ -346,6 +354,12 @@ class Settings:
         """Whether HOST is an address that only this machine can reach."""
         return env.is_loopback(self.host)
 
+    @property
+    def ingest_stream(self) -> str:
+        """The stream that INGEST_CHANNEL is written to: the one of its name, else that of the dashboard."""
+        named = self.ingest_channel in self.streams
+        return self.ingest_channel if self.ingest_channel and named else DASHBOARD_STREAM
+
     def _cross_check(self) -> None:
         if self.retry_min > self.retry_max:
             raise BadSetting(f"RETRY_MIN ({self.retry_min}) must not be above RETRY_MAX ({self.retry_max}).")
@@ -364,6 +378,13 @@ class Settings:
             raise BadSetting(
                 f"MAX_CLIENTS_PER_ADDRESS ({self.max_clients_per_address}) must not be above "
                 f"MAX_CLIENTS ({self.max_clients})."
+            )
+
+        if self.ingest_channel and not self.redis_url:
+            raise BadSetting("INGEST_CHANNEL needs the Redis server that it is on: set REDIS_URL.")
+        if self.ingest_channel and self.ingest_stream not in self.streams:
+            raise BadSetting(
+                f"STREAMS must list {DASHBOARD_STREAM}, or the name in INGEST_CHANNEL: the stream for its messages."
             )
 
     def masked(self) -> dict[str, object]:

@@ -35,6 +35,12 @@ LINES = 5  # of one place in a period
 PERIOD_SECONDS = 60.0
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 
+# What becomes of a message of INGEST_CHANNEL. `dropped`: there was no room, or the lease was lost. `unsure`: its
+# transaction was not answered, and then the lease was lost or the process ended.
+MESSAGE_RESULTS = ("written", "too_large", "not_utf8", "not_json", "dropped", "unsure")
+# Why messages may have been missed: a leader fell silent, gave the lease up, or lost its connection to Redis.
+GAP_CAUSES = ("takeover", "handover", "reconnect")
+
 logger = logging.getLogger(__name__)
 
 
@@ -167,6 +173,7 @@ class Telemetry:
         self._define_connections(transports)
         self._define_updates()
         self._define_broker()
+        self._define_ingest()
         self._define_process()
 
     def _define_connections(self, transports: Sequence[str]) -> None:
@@ -242,6 +249,22 @@ class Telemetry:
             self.broker_dropped.labels(reason)
         for reason in ("encoding", "size", "shape"):
             self.broker_poison.labels(reason)
+
+    def _define_ingest(self) -> None:
+        self.ingest_leader = self._gauge("ingest_leader", "1 in the process that reads INGEST_CHANNEL.")
+        self.ingest_messages = self._counter(
+            "ingest_messages", "Messages of INGEST_CHANNEL, and what became of them.", "result"
+        )
+        self.ingest_gaps = self._counter(
+            "ingest_gaps", "Times in which messages of INGEST_CHANNEL may have been missed.", "why"
+        )
+        self.ingest_last_message = self._gauge(
+            "ingest_last_message_timestamp_seconds", "Unix time of the last message of INGEST_CHANNEL."
+        )
+        for result in MESSAGE_RESULTS:
+            self.ingest_messages.labels(result)
+        for why in GAP_CAUSES:
+            self.ingest_gaps.labels(why)
 
     def _define_process(self) -> None:
         self.job_runs = self._counter("job_runs", "Runs of the collectors.", "job", "result")

@@ -201,6 +201,11 @@ class FakeStats(Stats):
     def __init__(self, *lacks: str) -> None:
         self.lacks = lacks
         self.taken = 0
+        self.ingests: str | None = None
+
+    @property
+    def ingest_state(self) -> str | None:
+        return self.ingests
 
     def degraded(self) -> list[str]:
         return [*self.lacks]
@@ -236,6 +241,17 @@ def failing(
 
 def served(reading: api.ReadEndpoints) -> TestClient:
     return TestClient(Starlette(routes=reading.routes(), exception_handlers=dict(exception_handlers)))
+
+
+@pytest.mark.parametrize(
+    ("state", "detail"), [("standby", False), ("leading", False), ("disconnected", True)]
+)
+def test_ready_tells_who_ingests_and_is_ready_without_redis(state: str, detail: bool) -> None:
+    stats = FakeStats()
+    stats.ingests = state
+    answer = served(endpoints(FakeLog(None), stats)).get("/ready")
+    assert (answer.status_code, answer.json()["ingest"]) == (200, state)
+    assert ("INGEST_CHANNEL" in answer.json().get("detail", "")) is detail
 
 
 def endpoints(

@@ -125,7 +125,10 @@ class ReadEndpoints:
         ready = all(checks.values())
         sentences = [*degraded, *([log["error"]] if "error" in log else [])]
         detail = {"detail": " ".join(sentences)} if sentences else {}
-        return Json({"status": "ok" if ready else "unavailable", **checks, **detail}, 200 if ready else 503)
+        # Told, not checked: without Redis this process serves its clients as well as any other.
+        ingest = {"ingest": state} if (state := self._stats.ingest_state) else {}
+        body = {"status": "ok" if ready else "unavailable", **checks, **ingest, **detail}
+        return Json(body, 200 if ready else 503)
 
     async def prometheus(self, request: Request) -> Response:
         return Response(self._telemetry.render(), headers={**COMMON_HEADERS, "content-type": CONTENT_TYPE})
@@ -162,7 +165,9 @@ class ReadEndpoints:
         )
 
     def _degraded(self) -> list[str]:
-        return [*self._stats.degraded(), *self._collectors.overdue()]
+        deaf = ["Redis is away: messages of INGEST_CHANNEL are lost until it is back."]
+        ingest = deaf if self._stats.ingest_state == "disconnected" else []
+        return [*self._stats.degraded(), *self._collectors.overdue(), *ingest]
 
     def _recent_stats(self) -> dict[str, object]:
         """Return figures that are at most a second old: anybody may ask as often as he likes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 
 from ..broker.base import Broker
 from ..dashboard.system_metrics import resident_bytes
@@ -21,7 +22,10 @@ from ..types import Verdict
 
 
 class Stats:
-    """What one process lacks, and its figures. Its uptime counts from the making of this object."""
+    """What one process lacks, and its figures. Its uptime counts from the making of this object.
+
+    `ingest` returns the figures of what reads INGEST_CHANNEL, where that is set.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class Stats:
         broker: Broker,
         settings: Settings,
         telemetry: Telemetry,
+        ingest: Callable[[], Mapping[str, object]] | None = None,
     ) -> None:
         self._hub = hub
         self._connections = connections
@@ -39,6 +44,7 @@ class Stats:
         self._broker = broker
         self._poll_seconds = settings.poll_seconds
         self._telemetry = telemetry
+        self._ingest = ingest
         self._started_at = time.monotonic()
 
     def degraded(self) -> list[str]:
@@ -52,6 +58,11 @@ class Stats:
         }
         return [sentence for sentence, holds in found.items() if holds]
 
+    @property
+    def ingest_state(self) -> object:
+        """`leading`, `disconnected` or `standby`; None where INGEST_CHANNEL is not set."""
+        return self._ingest()["state"] if self._ingest is not None else None
+
     def snapshot(self) -> dict[str, object]:
         """Return the JSON of /dashboard/stats: figures of the process, of each transport and of each stream."""
         labels = self._connections.transports
@@ -62,6 +73,7 @@ class Stats:
             "transports": {label: self._transport(label, buffers[label]) for label in labels},
             "streams": {name: self._stream(name, behind) for name, behind in self._hub.lag().items()},
             "lag_ms": self._follower.lag_ms,
+            **({"ingest": self._ingest()} if self._ingest is not None else {}),
         }
 
     def _process(self) -> dict[str, object]:
