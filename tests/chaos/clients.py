@@ -12,8 +12,10 @@ from tests.chaos.ledger import ClientRecord, Ledger
 from tests.live.followers import ENDINGS, Follower, Jumped, Position, follow
 from tests.live.server import TOKEN
 from tests.live.wire import Address
+from tests.services.redis import RedisServer
 
 STREAM = "chaos"
+RAW = "raw"  # the channel whose messages enter the log, and their stream
 END = -1
 PATIENCE = 5.0  # seconds without a heartbeat after which a client tries another server
 ANSWER_SECONDS = 8.0
@@ -96,6 +98,30 @@ class RepeatingPublisher(threading.Thread):
                 self._ledger.acknowledged[n] = publish(
                     n, lambda: self._random.choice(self._addresses), self._ledger
                 )
+        except BaseException as error:  # noqa: BLE001  the ledger names it
+            self.error = error
+
+
+class RawPublisher(threading.Thread):
+    """Publishes rising numbers on the channel of Redis, as another program would: whether anybody hears them or not."""
+
+    def __init__(self, redis: RedisServer, seed: int, pause: float) -> None:
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        self.sent = 0
+        self._redis = redis
+        self._random = random.Random(seed)
+        self._pause = pause
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        try:
+            while not self._stopped.wait(self._random.uniform(0, 2 * self._pause)):
+                self._redis.ask("PUBLISH", RAW, json.dumps({"n": self.sent}))
+                self.sent += 1
         except BaseException as error:  # noqa: BLE001  the ledger names it
             self.error = error
 

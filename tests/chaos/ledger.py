@@ -42,10 +42,15 @@ class Ledger:
     )  # answers that acknowledged nothing, by their kind
     clients: list[ClientRecord] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
+    raw_sent: int = 0
+    raw_seen: list[int] = field(
+        default_factory=list
+    )  # the numbers of what came from the channel, as in the log
 
     def faults_found(self, log: Sequence[Seen]) -> list[str]:
         """Compare everything with the log; what is wrong, in sentences."""
-        return [*self._in_log(log), *(line for client in self.clients for line in compare(client, log))]
+        compared = (line for client in self.clients for line in compare(client, log))
+        return [*self._in_log(log), *self._in_raw(), *compared]
 
     def _in_log(self, log: Sequence[Seen]) -> Iterable[str]:
         if [id_ for id_, _ in log] != list(range(1, len(log) + 1)):
@@ -57,6 +62,13 @@ class Ledger:
         for n, id_ in self.acknowledged.items():
             if ids.get(n) != id_:
                 yield f"LOST: number {n} was acknowledged at {id_}; the log has it at {ids.get(n)}"
+
+    def _in_raw(self) -> Iterable[str]:
+        """Raw messages have no ids: they may be missed while nobody listens, but not come twice or out of order."""
+        if self.raw_seen != sorted(self.raw_seen):
+            yield "DISORDERED: messages of the channel are in the log in another order than they were published in"
+        if doubled := len(self.raw_seen) - len(set(self.raw_seen)):
+            yield f"DOUBLED: {doubled} messages of the channel are in the log twice"
 
     def report(self, log: Sequence[Seen]) -> str:
         """The figures, one a line."""
@@ -70,6 +82,7 @@ class Ledger:
             "connections": sum(client.connections for client in self.clients),
             "deliveries": sum(len(client.seen) for client in self.clients),
             "told gap": sum(len(client.skips) for client in self.clients),
+            "raw messages": f"{self.raw_sent} published, {len(self.raw_seen)} in the log",
             "faults injected": f"{self.faults.total()} ({injected})",
         }
         return "\n".join(f"{name + ':':<28}{value}" for name, value in rows.items())

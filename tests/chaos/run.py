@@ -8,13 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from tests.chaos.clients import END, STREAM, RepeatingPublisher, ResumingClient, publish
+from tests.chaos.clients import END, RAW, STREAM, RawPublisher, RepeatingPublisher, ResumingClient, publish
 from tests.chaos.faults import Mischief, all_faults
 from tests.chaos.ledger import ClientRecord, Ledger, Seen
 from tests.chaos.world import World, running
 from tests.live.followers import TRANSPORTS, Position, follow
 
+Worker: TypeAlias = Mischief | RepeatingPublisher | RawPublisher
 END_LIMIT = 90.0  # seconds that everybody has to catch up once all is healed
 
 
@@ -44,24 +46,17 @@ def run(plan: Plan, directory: Path) -> Outcome:
     with running(directory) as world:
         clients = start_clients(plan, world, ledger)
         publishers = start_publishers(plan, world, ledger)
-        lock, busy, faults = threading.Lock(), set[str](), all_faults(world)
-        hands = [Mischief(faults, ledger, busy, lock, plan.seed * 1000 + n) for n in range(plan.mischief)]
-        for hand in hands:
-            hand.start()
-        let_pass(plan.seconds, [*hands, *publishers, *clients])
-        for hand in hands:
-            hand.stop()
-        for hand in hands:
-            hand.join(60)
+        raw = RawPublisher(world.redis, plan.seed, plan.pause)
+        raw.start()
+        hands = start_mischief(plan, world, ledger)
+        let_pass(plan.seconds, [*hands, *publishers, raw, *clients])
+        stop(hands)
         world.heal()
-        for publisher in publishers:
-            publisher.stop()
-        for publisher in publishers:
-            publisher.join(END_LIMIT)
-        last = publish(END, lambda: world.nodes[0].address, ledger)
-        ledger.acknowledged[END] = last
-        wrong = [*finish(clients), *failures([*hands, *publishers])]
+        stop([raw, *publishers])
+        last = ledger.acknowledged[END] = publish(END, lambda: world.nodes[0].address, ledger)
+        wrong = [*failures([*hands, raw, *publishers]), *finish(clients)]
         log = read_log(world, last)
+        ledger.raw_sent, ledger.raw_seen = raw.sent, read_raw(world)
     return Outcome(ledger.report(log), [*wrong, *ledger.faults_found(log)])
 
 
@@ -80,6 +75,14 @@ def start_clients(plan: Plan, world: World, ledger: Ledger) -> list[ResumingClie
     return clients
 
 
+def start_mischief(plan: Plan, world: World, ledger: Ledger) -> list[Mischief]:
+    lock, busy, faults = threading.Lock(), set[str](), all_faults(world)
+    hands = [Mischief(faults, ledger, busy, lock, plan.seed * 1000 + n) for n in range(plan.mischief)]
+    for hand in hands:
+        hand.start()
+    return hands
+
+
 def start_publishers(plan: Plan, world: World, ledger: Ledger) -> list[RepeatingPublisher]:
     numbers = itertools.count()
     publishers = [
@@ -91,15 +94,26 @@ def start_publishers(plan: Plan, world: World, ledger: Ledger) -> list[Repeating
     return publishers
 
 
-def let_pass(seconds: float, threads: Sequence[Mischief | RepeatingPublisher | ResumingClient]) -> None:
+def let_pass(seconds: float, threads: Sequence[Worker | ResumingClient]) -> None:
     """Let the time pass that the plan asks for, or less when somebody has failed."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not any(thread.error for thread in threads):
         threading.Event().wait(0.2)
 
 
-def failures(threads: Sequence[Mischief | RepeatingPublisher]) -> list[str]:
-    return [f"FAILED: {type(thread).__name__}: {thread.error!r}" for thread in threads if thread.error]
+def stop(threads: Sequence[Worker]) -> None:
+    """Have threads end what they have in hand, and wait for that."""
+    for thread in threads:
+        thread.stop()
+    deadline = time.monotonic() + END_LIMIT
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def failures(threads: Sequence[Worker]) -> list[str]:
+    """Name the threads that failed, and those that have not ended."""
+    failed = [f"FAILED: {type(thread).__name__}: {thread.error!r}" for thread in threads if thread.error]
+    return failed + [f"FAILED: {type(t).__name__} does not end" for t in threads if t.is_alive()]
 
 
 def finish(clients: list[ResumingClient]) -> list[str]:
@@ -122,3 +136,12 @@ def read_log(world: World, last: int) -> list[Seen]:
         epoch = newcomer.cursor.epoch
     with follow("sse", address, STREAM, Position(epoch, 0)) as reader:
         return list(zip(range(1, last + 1), reader.numbers(last), strict=True))
+
+
+def read_raw(world: World) -> list[int]:
+    """Read what came from the channel, in the order of the log."""
+    address = world.nodes[0].server.address
+    with follow("sse", address, RAW) as newcomer:
+        epoch, last = newcomer.cursor
+    with follow("sse", address, RAW, Position(epoch, 0)) as reader:
+        return reader.numbers(last)

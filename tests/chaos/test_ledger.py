@@ -1,4 +1,4 @@
-"""The ledger finds what is lost, doubled or out of order; a run of some seconds, in which nothing may be."""
+"""The ledger finds what is lost, doubled or out of order."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ def test_what_was_acknowledged_is_in_the_log_and_where_it_was_said_to_be(
     acknowledged: dict[int, int],
 ) -> None:
     assert found(acknowledged=acknowledged) == ["LOST"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"), [([1, 5, 9], []), ([1, 5, 5], ["DOUBLED"]), ([5, 1], ["DISORDERED"])]
+)
+def test_raw_messages_may_be_missed_but_not_come_twice_or_out_of_order(
+    raw: list[int], words: list[str]
+) -> None:
+    ledger = Ledger(raw_seen=raw)
+    assert [line.partition(":")[0] for line in ledger.faults_found([])] == words
 
 
 def test_a_number_that_is_in_the_log_twice_and_a_hole_are_found() -> None:

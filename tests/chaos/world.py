@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.clients import PATIENCE, STREAM
+from tests.chaos.clients import PATIENCE, RAW, STREAM
 from tests.live.server import Server
 from tests.live.wire import Address
 from tests.services.fault_proxy import FaultProxy
@@ -16,7 +16,8 @@ from tests.services.redis import RedisServer
 
 WORKERS = ("1", "1", "2")  # of each server
 SETTINGS = {
-    "STREAMS": f"dashboard_updates:state,{STREAM}:log",
+    "STREAMS": f"dashboard_updates:state,{STREAM}:log,{RAW}:log",
+    "INGEST_CHANNEL": RAW,
     "SSE_HEARTBEAT": "1",
     "CABLE_PING": "1",
     "KEEP_EVENTS": "1000000",
