@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 
+from ..errors import LogUnavailable
 from ..eventlog.log import EventLog
 from ..settings import Settings
 from ..telemetry import Telemetry
@@ -44,6 +45,7 @@ class Follower:
         self._foreign_epochs: set[str] = set()  # for which the log was read already
         self._refreshing = asyncio.Lock()
         self._refreshes = 0
+        self._refresh_failed = False  # the last one that has ended
         self._last_refresh = 0.0
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -161,13 +163,16 @@ class Follower:
         """
         seen = self._refreshes
         async with self._refreshing:
-            if self._refreshes > seen + 1:
-                return  # a read that began after this call has ended
+            if self._refreshes > seen + 1:  # a read that began after this call has ended
+                if self._refresh_failed:
+                    raise LogUnavailable("The log could not be read.")
+                return
             self._behind = False
             self._last_refresh = asyncio.get_running_loop().time()
+            self._refresh_failed = True
             try:
                 await self._read_all()
-                self.following = True
+                self._refresh_failed, self.following = False, True
             finally:
                 self._refreshes += 1
 
