@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -271,9 +272,13 @@ class Server:
         return self.metric("connections", transport=transport.partition("-")[0])
 
     def peers(self) -> set[int]:
-        """The ports of the clients whose sockets this process holds."""
-        sockets = psutil.Process(self.pid).net_connections("tcp")
-        return {each.raddr.port for each in sockets if each.raddr}
+        """The ports of the clients whose sockets this process holds, or one below it."""
+        found: set[int] = set()
+        parent = psutil.Process(self.pid)
+        for process in (parent, *parent.children()):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a worker has ended meanwhile
+                found |= {each.raddr.port for each in process.net_connections("tcp") if each.raddr}
+        return found
 
 
 def _ends(name: str, suffix: str) -> bool:
