@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
+from dashboard_rt import app as app_module
 from dashboard_rt.app import (
     Parts,
     create_app,
@@ -21,7 +22,8 @@ from dashboard_rt.app import (
     publishing,
     run_worker,
 )
-from dashboard_rt.errors import BadSetting
+from dashboard_rt.errors import BadSetting, LogUnavailable
+from dashboard_rt.eventlog.log import EventLog
 from dashboard_rt.settings import Settings
 from dashboard_rt.types import Bounds, Kind
 
@@ -275,6 +277,30 @@ async def test_published_is_in_the_log_afterwards(tmp_path: Path) -> None:
         epoch, streams = await parts.log.state()
     assert receipt.position == (epoch, 2)
     assert streams == {"dashboard_updates": Bounds(Kind.STATE, 1, 2)}
+
+
+@pytest.mark.anyio
+async def test_a_start_waits_for_a_database_that_another_process_has_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts, open_log = 0, EventLog.open
+
+    async def locked_twice(log: EventLog) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise LogUnavailable("Locked.")
+        await open_log(log)
+
+    monkeypatch.setattr(EventLog, "open", locked_twice)
+    monkeypatch.setattr(app_module, "START_PAUSE", 0.01)
+    settings = Settings.read({"DATABASE_URL": f"sqlite:///{tmp_path}/x.db"})
+    await prepare_database(settings)
+    assert attempts == 3
+    attempts = -1000
+    monkeypatch.setattr(app_module, "START_SECONDS", 0.0)
+    with pytest.raises(LogUnavailable, match="Locked"):
+        await prepare_database(settings)
 
 
 @pytest.mark.anyio

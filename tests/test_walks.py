@@ -76,6 +76,7 @@ async def served(folder: Path) -> AsyncIterator[tuple[int, set[Any]]]:
         ws=WebSocketProtocol,
         log_config=None,
         lifespan="off",
+        access_log=False,  # whoever runs the server sets up its log lines
         ws_per_message_deflate=False,
     )
     config.load()

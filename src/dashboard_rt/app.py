@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -23,7 +25,7 @@ from .broker.redis import redis_broker
 from .dashboard.collectors import Collectors
 from .dashboard.model import Dashboard
 from .env import is_postgres
-from .errors import BadSetting
+from .errors import BadSetting, LogUnavailable
 from .eventlog.database import Database
 from .eventlog.lease import Lease
 from .eventlog.log import EventLog
@@ -54,6 +56,10 @@ from .transports.cable import endpoint as cable
 from .transports.connection import Transport
 from .types import Notification
 
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 30.0  # how long a start waits for a database that is lost, or locked, behind the connect
+START_PAUSE = 1.0
 TRANSPORTS: tuple[Transport, ...] = (sse.TRANSPORT, cable.TRANSPORT)
 # By the scheme of BROKER_URL.
 BROKERS: Mapping[str, Callable[[Settings, Telemetry], Broker]] = {
@@ -152,7 +158,23 @@ def _stream_access(parts: PublishingParts) -> StreamAccess | None:
 async def _start_log(stack: AsyncExitStack, parts: PublishingParts) -> None:
     await parts.db.connect()
     stack.push_async_callback(parts.db.disconnect)
-    await parts.log.open()
+    await _patiently(parts.log.open)
+
+
+async def _patiently(start: Callable[[], Awaitable[None]]) -> None:
+    """Run a step of the start, again for START_SECONDS while the database is lost or locked. Raises LogUnavailable.
+
+    A process that ended itself would take the other workers of its supervisor with it.
+    """
+    deadline = asyncio.get_running_loop().time() + START_SECONDS
+    while True:
+        try:
+            return await start()
+        except LogUnavailable as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            logger.warning("The start waits for the database: %s", error.detail)
+        await asyncio.sleep(START_PAUSE)
 
 
 async def _start_publisher(
@@ -176,7 +198,7 @@ async def serving(parts: Parts) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.callback(parts.lifespan.end)
         await _start_log(stack, parts)
-        await parts.follower.start(parts.hub)
+        await _patiently(partial(parts.follower.start, parts.hub))
         stack.push_async_callback(parts.follower.stop)
         await _start_publisher(stack, parts, parts.follower.on_notification, parts.follower.on_gap)
         _start_ingest(stack, parts.ingest)
