@@ -36,7 +36,7 @@ from .http import issue, pages, publish
 from .http.api import ReadEndpoints
 from .http.responses import counting_handlers
 from .http.security import Gate, LifespanState
-from .http.stats import Stats
+from .http.stats import Stats, slow_settings
 from .http.tickets import StreamAccess, TicketSigner
 from .http.used_tickets import UsedTickets
 from .hub.connections import Connections
@@ -312,8 +312,19 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
+def warn_of_slow_settings(settings: Settings) -> None:
+    """Log once why updates of other processes are late, where that is by the settings."""
+    sentence = slow_settings(settings)
+    if sentence is not None:
+        logger.warning("%s", sentence)
+
+
 async def prepare_database(settings: Settings) -> None:
-    """Bring the database up to date. Raises BadSetting, LogUnavailable."""
+    """Bring the database up to date, and say what the settings make slow. Raises BadSetting, LogUnavailable.
+
+    Done once for all server processes, before they start.
+    """
+    warn_of_slow_settings(settings)
     async with AsyncExitStack() as stack:
         await _start_log(stack, PublishingParts.build(settings))
 
@@ -325,6 +336,7 @@ async def run_worker(settings: Settings) -> None:
     """
     if DASHBOARD_STREAM not in settings.streams:
         raise BadSetting(f"STREAMS must list {DASHBOARD_STREAM}:state for a worker to publish to.")
+    warn_of_slow_settings(settings)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     on_stop_signals(lambda: loop.call_soon_threadsafe(stopped.set))

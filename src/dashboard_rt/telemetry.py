@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
@@ -160,6 +160,22 @@ class RecentLines:
         return f" ({left_out} more since the last line)" if left_out else ""
 
 
+class Labelled(Collector):
+    """The samples of another collector, each with some labels more."""
+
+    def __init__(self, collector: Collector, labels: Mapping[str, str]) -> None:
+        self._collector = collector
+        self._labels = labels
+
+    def collect(self) -> Iterator[PlainMetric]:
+        for family in self._collector.collect():
+            copy = PlainMetric(family.name, family.documentation, family.type, family.unit)
+            copy.samples = [
+                sample._replace(labels={**sample.labels, **self._labels}) for sample in family.samples
+            ]
+            yield copy
+
+
 class Telemetry:
     """Every counter and gauge of one app. `transports` are the labels whose counters start at 0."""
 
@@ -302,9 +318,9 @@ class Telemetry:
                 return found
         return 0.0
 
-    def render(self) -> bytes:
-        """Return the Prometheus text format (content type `CONTENT_TYPE`)."""
-        return generate_latest(self.registry)
+    def render(self, **labels: str) -> bytes:
+        """Return the Prometheus text format (content type `CONTENT_TYPE`), with these labels on every sample."""
+        return generate_latest(Labelled(self.registry, labels) if labels else self.registry)
 
     def _counter(self, name: str, description: str, *labels: str) -> Metric:
         return self._registered(Metric(CounterMetricFamily, f"{PREFIX}_{name}", description, labels))

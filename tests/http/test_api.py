@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 def test_health(client: TestClient) -> None:
     assert client.get("/up").json() == {"status": "ok"}
-    assert client.get("/health").json() == {"status": "ok", "degraded": []}
+    assert client.get("/health").json() == {"status": "ok", "degraded": [], "by_settings": []}
     ready = client.get("/ready")
     assert (ready.status_code, ready.json()) == (
         200,
@@ -198,8 +199,9 @@ class FakeLog(EventLog):
 class FakeStats(Stats):
     """A process that says what it lacks. `taken` counts its snapshots."""
 
-    def __init__(self, *lacks: str) -> None:
+    def __init__(self, *lacks: str, slow: Sequence[str] = ()) -> None:
         self.lacks = lacks
+        self.slow = slow
         self.taken = 0
         self.ingests: str | None = None
 
@@ -209,6 +211,9 @@ class FakeStats(Stats):
 
     def degraded(self) -> list[str]:
         return [*self.lacks]
+
+    def by_settings(self) -> list[str]:
+        return [*self.slow]
 
     def snapshot(self) -> dict[str, object]:
         self.taken += 1
@@ -261,9 +266,10 @@ def endpoints(
     connected: bool = True,
     overdue: list[str] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    settings: Settings | None = None,
 ) -> api.ReadEndpoints:
     return api.ReadEndpoints(
-        settings=Settings.read({}),
+        settings=settings or Settings.read({}),
         telemetry=Telemetry(),
         log=log,
         broker=cast(Any, SimpleNamespace(connected=connected)),
@@ -307,6 +313,33 @@ def test_not_ready(client: TestClient, answer: dict[str, object]) -> None:
 def test_health_says_what_is_degraded() -> None:
     client = failing(lacks=["The broker is away."], overdue=["One is late."])
     assert client.get("/health").json()["degraded"] == ["The broker is away.", "One is late."]
+
+
+def test_what_the_settings_make_slow_is_said_and_is_ready_all_the_same() -> None:
+    client = served(endpoints(FakeLog(None), FakeStats(slow=["It is slow."])))
+    assert client.get("/health").json() == {
+        "status": "ok",
+        "degraded": ["It is slow."],
+        "by_settings": ["It is slow."],
+    }
+    assert (client.get("/ready").status_code, "detail" in client.get("/ready").json()) == (200, False)
+
+
+def test_of_several_processes_each_sample_names_its_own() -> None:
+    def samples(processes: str) -> set[str]:
+        settings = Settings.read({"WEB_CONCURRENCY": processes})
+        client = served(endpoints(FakeLog(None), FakeStats(), settings=settings))
+        lines = client.get("/metrics", headers={"host": "127.0.0.1"}).text.splitlines()
+        return {line for line in lines if not line.startswith("#")}
+
+    pid = f'pid="{os.getpid()}"'
+    assert not any(pid in sample for sample in samples("1"))
+    several = samples("2")
+    assert several and all(pid in sample for sample in several)
+    assert any(
+        sample.startswith("dashboard_rt_publishes_total{") and 'result="ok"' in sample for sample in several
+    )
+    assert any("_bucket{" in sample and "le=" in sample for sample in several)
 
 
 def test_jobs_that_run_are_ready() -> None:

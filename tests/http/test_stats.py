@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from dashboard_rt.broker.base import Broker
-from dashboard_rt.http.stats import Stats
+from dashboard_rt.http.stats import Stats, slow_settings
 from dashboard_rt.hub.connections import Connections
 from dashboard_rt.settings import Settings
 from dashboard_rt.types import Kind
@@ -24,9 +24,11 @@ STREAM = "dashboard_updates"
 class World:
     """One process on a log, with a broker that can be disconnected."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self.log = FakeLog({STREAM: Kind.STATE, "events": Kind.LOG})
-        settings = Settings.read({"STREAMS": "dashboard_updates:state,events:log", "TAIL_SIZE": "8"})
+        settings = settings or Settings.read(
+            {"STREAMS": "dashboard_updates:state,events:log", "TAIL_SIZE": "8"}
+        )
         self.process = Process(self.log, settings)
         self.broker = SimpleNamespace(connected=True)
         process = self.process
@@ -46,6 +48,9 @@ class World:
     def degraded(self) -> list[str]:
         """The first words of each sentence."""
         return [sentence.partition(":")[0] for sentence in self._stats.degraded()]
+
+    def by_settings(self) -> list[str]:
+        return self._stats.by_settings()
 
     def connect(self, wire: str, stream: str) -> Reader:
         reader = Reader(stream, Kind.STATE)
@@ -82,6 +87,34 @@ def test_a_process_says_what_it_has_to_do_without() -> None:
         assert world.degraded() == ["This process is stopping"]
 
     simulate(work)
+
+
+POSTGRES = {"DATABASE_URL": "postgres://u@h/d"}
+
+
+@pytest.mark.parametrize(
+    ("env", "slow"),
+    [
+        ({}, False),
+        ({"WEB_CONCURRENCY": "4"}, False),  # on SQLite they see each other within 0.1 s
+        (POSTGRES, True),
+        ({**POSTGRES, "REDIS_URL": "redis://h"}, False),
+        ({**POSTGRES, "BROKER_URL": "postgres"}, False),
+        ({**POSTGRES, "REDIS_URL": "redis://h", "BROKER_URL": "memory://"}, True),
+    ],
+)
+def test_settings_that_make_updates_of_other_processes_late(env: dict[str, str], slow: bool) -> None:
+    sentence = slow_settings(Settings.read({"POLL_SECONDS": "3", **env}))
+    assert (sentence is not None) is slow
+    if sentence:
+        assert "within 3 s" in sentence and "set REDIS_URL, or BROKER_URL=postgres" in sentence
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_where_there_are_several_processes_it_is_said_of_each(processes: int) -> None:
+    settings = Settings.read({**POSTGRES, "WEB_CONCURRENCY": str(processes)})
+    stats = World(settings).by_settings()
+    assert len(stats) == processes - 1
 
 
 def test_lag() -> None:

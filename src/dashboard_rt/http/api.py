@@ -6,6 +6,7 @@ They answer from what other parts know and keep nothing. What changes something 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -109,8 +110,14 @@ class ReadEndpoints:
         return Json({"status": "ok"})
 
     async def health(self, request: Request) -> Response:
-        """Answer as `up`, with a sentence for each thing that is degraded: the page shows them."""
-        return Json({"status": "ok", "degraded": self._degraded()})
+        """Answer as `up`, with a sentence for each thing that is degraded: the page shows them.
+
+        `by_settings` are those among them that last until somebody changes a setting.
+        """
+        by_settings = self._stats.by_settings()
+        return Json(
+            {"status": "ok", "degraded": [*self._degraded(), *by_settings], "by_settings": by_settings}
+        )
 
     async def ready(self, request: Request) -> Response:
         """Answer 200 when the log can be read and is followed, the broker is connected and the jobs run, else 503."""
@@ -131,7 +138,14 @@ class ReadEndpoints:
         return Json(body, 200 if ready else 503)
 
     async def prometheus(self, request: Request) -> Response:
-        return Response(self._telemetry.render(), headers={**COMMON_HEADERS, "content-type": CONTENT_TYPE})
+        """Answer with the counters of this process. Where there are several each sample names its process.
+
+        Whoever scrapes their common port reaches any of them. Without the label that would look like one process
+        whose counters fall and rise.
+        """
+        labels = {"pid": str(os.getpid())} if self._settings.web_concurrency > 1 else {}
+        metrics = self._telemetry.render(**labels)
+        return Response(metrics, headers={**COMMON_HEADERS, "content-type": CONTENT_TYPE})
 
     async def refresh(self, request: Request) -> Response:
         """Answer with the newest dashboard, `null` before the first, and the position to connect from."""
@@ -159,12 +173,13 @@ class ReadEndpoints:
                 "settings": settings,
                 "log": await self._log_state(),
                 "broker": {"url": settings["BROKER_URL"], "connected": self._broker.connected},
-                "degraded": self._degraded(),
+                "degraded": [*self._degraded(), *self._stats.by_settings()],
                 "stats": self._recent_stats(),
             }
         )
 
     def _degraded(self) -> list[str]:
+        """Return what is degraded and will be mended."""
         deaf = ["Redis is away: messages of INGEST_CHANNEL are lost until it is back."]
         ingest = deaf if self._stats.ingest_state == "disconnected" else []
         return [*self._stats.degraded(), *self._collectors.overdue(), *ingest]

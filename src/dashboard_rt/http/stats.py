@@ -13,12 +13,26 @@ from collections.abc import Callable, Mapping
 
 from ..broker.base import Broker
 from ..dashboard.system_metrics import resident_bytes
+from ..env import is_postgres
 from ..hub.connections import Connections
 from ..hub.follower import Follower
 from ..hub.hub import Hub
 from ..settings import Settings
 from ..telemetry import Telemetry
 from ..types import Verdict
+
+
+def slow_settings(settings: Settings) -> str | None:
+    """Return the sentence that says why updates of other processes are late by the settings; None when they are not.
+
+    On SQLite they are not: its file is looked at ten times a second.
+    """
+    if settings.broker_url != "memory://" or not is_postgres(settings.database_url):
+        return None
+    return (
+        f"Updates of other processes come within {settings.poll_seconds:g} s instead of at once, because BROKER_URL is "
+        "memory:// and the database PostgreSQL: set REDIS_URL, or BROKER_URL=postgres."
+    )
 
 
 class Stats:
@@ -43,6 +57,8 @@ class Stats:
         self._follower = follower
         self._broker = broker
         self._poll_seconds = settings.poll_seconds
+        self._processes = settings.web_concurrency
+        self._slow = slow_settings(settings)
         self._telemetry = telemetry
         self._ingest = ingest
         self._started_at = time.monotonic()
@@ -63,6 +79,11 @@ class Stats:
         """`leading`, `disconnected` or `standby`; None where INGEST_CHANNEL is not set."""
         return self._ingest()["state"] if self._ingest is not None else None
 
+    def by_settings(self) -> list[str]:
+        """Return a sentence for each thing that the settings make this process do without. It is ready all the same."""
+        # Where there is one process the others may be commands and workers, and the log has said it.
+        return [self._slow] if self._slow and self._processes > 1 else []
+
     def snapshot(self) -> dict[str, object]:
         """Return the JSON of /dashboard/stats: figures of the process, of each transport and of each stream."""
         labels = self._connections.transports
@@ -79,6 +100,7 @@ class Stats:
     def _process(self) -> dict[str, object]:
         return {
             "pid": os.getpid(),
+            "processes": self._processes,
             "python": sys.version.split()[0],
             "uptime_seconds": round(time.monotonic() - self._started_at, 1),
             "rss_bytes": resident_bytes(),
