@@ -51,6 +51,7 @@ class Behaviour:
     verdict: bool = True
     reject: bool = False
     mute: bool = False  # the head, then nothing
+    health: str | None = None  # the body of /health; None: there is no such path
 
 
 class Fake:
@@ -64,7 +65,11 @@ class Fake:
         self.port: int = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.app = Starlette(
-            routes=[Route("/dashboard/stream", self.stream), WebSocketRoute("/cable", self.cable)]
+            routes=[
+                Route("/dashboard/stream", self.stream),
+                WebSocketRoute("/cable", self.cable),
+                Route("/health", self.health),
+            ]
         )
 
     @property
@@ -97,6 +102,11 @@ class Fake:
                 if told.cut_after is not None and sent >= told.cut_after:
                     return
             await asyncio.sleep(told.period / 2)
+
+    async def health(self, request: Request) -> Response:
+        """GET /health"""
+        told = self.behaviour.health
+        return PlainTextResponse("none", 404) if told is None else Response(told)
 
     # ---- Server-Sent Events
 

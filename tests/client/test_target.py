@@ -116,6 +116,20 @@ def test_loopback_hosts_are_recognized(host: str, local: bool) -> None:
     assert read_target(f"http://{host}:3000").loopback is local
 
 
+@pytest.mark.parametrize(
+    ("url", "health"),
+    [
+        ("example.org", "http://example.org/health"),
+        ("https://u:p@example.org/dash/", "https://u:p@example.org/dash/health"),
+        ("https://example.org/dash/cable?jid=1", "https://example.org/dash/health"),
+        ("example.org/dash/dashboard/stream?ticket=1", "http://example.org/dash/health"),
+        ("wss://example.org/elsewhere", "https://example.org/health"),
+    ],
+)
+def test_health_is_beside_the_endpoints(url: str, health: str) -> None:
+    assert read_target(url).health == health
+
+
 def test_a_ticket_is_sent_in_a_header_and_not_in_an_address() -> None:
     target = read_target("example.org", ticket="a.b.c")
     assert target.headers == {"authorization": "Bearer a.b.c"}

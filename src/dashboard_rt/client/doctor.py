@@ -14,10 +14,11 @@ import click
 
 from .connection import EventKind, Step, TransportName
 from .diagnosis import HEARTBEAT_DUE_SECONDS, Finding, diagnose
+from .health import ServerHealth, ask_health
 from .observation import Observation, observe_both
 from .options import SecondsRange, ticket_option
 from .report import plural
-from .target import BadTarget, Target, read_target
+from .target import BadTarget, Target, mask_secrets, read_target
 from .terminal import echo
 
 SHOWN_HEADERS = ("content-type", "content-encoding", "cache-control", "x-accel-buffering", "server", "via")
@@ -28,14 +29,18 @@ def format_section(observation: Observation, findings: list[Finding]) -> Iterato
     yield f"{observation.transport}  {observation.url}"
     if observation.head is not None:
         yield from _format_measurements(observation)
+    yield from _format_findings(findings)
+    if all(finding.harmless for finding in findings):
+        yield "  healthy"
+
+
+def _format_findings(findings: list[Finding]) -> Iterator[str]:
     printed_advice = {""}
     for finding in findings:
         yield f"  {'note' if finding.harmless else 'FINDING'}: {finding.message}"
         if finding.advice not in printed_advice:  # several findings of one cause have the same advice
             printed_advice.add(finding.advice)
             yield f"    -> {finding.advice}"
-    if all(finding.harmless for finding in findings):
-        yield "  healthy"
 
 
 def _format_measurements(observation: Observation) -> Iterator[str]:
@@ -71,17 +76,31 @@ def _format_ms(value: float | None) -> str:
 def run_doctor(target: Target, seconds: float, origin: str | None) -> int:
     """Observe, diagnose and print; returns the exit code."""
     echo(f"Watching {target.origin} for {seconds:g} s as a page of {origin or target.origin} would ...")
-    sse, cable = asyncio.run(observe_both(target, seconds, origin))
-    serious = 0
+    (sse, cable), health = asyncio.run(_look(target, seconds, origin))
+    said = list(health.findings())
+    everything = [*said]
     for observation, other in ((sse, cable), (cable, sse)):
         findings = diagnose(observation, other)
-        serious += sum(not finding.harmless for finding in findings)
+        everything += findings
         echo()
         for line in format_section(observation, findings):
             echo(line)
+    if said:
+        echo()
+        echo(f"server  {mask_secrets(target.health)} says")
+        for line in _format_findings(said):
+            echo(line)
+    serious = sum(not finding.harmless for finding in everything)
     echo()
     echo(f"{plural(serious, 'finding')}." if serious else "Both transports are healthy.")
     return 1 if serious else 0
+
+
+async def _look(
+    target: Target, seconds: float, origin: str | None
+) -> tuple[tuple[Observation, Observation], ServerHealth]:
+    # One after the other: the request would show in the times of the two connections.
+    return await observe_both(target, seconds, origin), await ask_health(target)
 
 
 def _parse_origin(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -112,7 +131,8 @@ def doctor(
 
     URL is what browsers use, proxies included (https://example.org), or an endpoint behind it. Reported, with
     measured times and what to do: slow steps, buffering, silences, compression, subprotocols, refused origins,
-    wrong content types and statuses, lost or doubled updates.
+    wrong content types and statuses, lost or doubled updates; and what the server says on /health that it has to do
+    without: findings while something is away, notes where a setting makes it slow.
 
     \b
     Example:

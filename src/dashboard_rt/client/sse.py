@@ -57,7 +57,7 @@ async def open_sse(target: Target, options: ConnectOptions) -> AsyncIterator[Ope
     async with AsyncExitStack() as stack:
         # The yield stays outside of translate_errors: an OSError of the caller is no failure of this connection.
         with translate_errors(url, options.timeout, None if proxy is None else str(proxy)):
-            client = await stack.enter_async_context(_http_client(target, options, proxy))
+            client = await stack.enter_async_context(http_client(target, options.timeout, proxy))
             timing = Timing()
             request = aconnect_sse(
                 client,
@@ -87,11 +87,12 @@ def _load_http_transport() -> None:
     httpx.AsyncHTTPTransport(verify=plain_context())
 
 
-def _http_client(target: Target, options: ConnectOptions, proxy: Proxy | None) -> httpx.AsyncClient:
+def http_client(target: Target, timeout: float, proxy: Proxy | None) -> httpx.AsyncClient:
+    """Return a client for one connection, which waits for `timeout` seconds at most for each read."""
     # One client per connection: a shared pool walks over all its connections for each new one.
-    timeout = httpx.Timeout(options.timeout, connect=min(options.timeout, CONNECT_SECONDS))
+    limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
     tls = tls_context(target.sse)
-    return httpx.AsyncClient(verify=tls, timeout=timeout, trust_env=False, proxy=_http_proxy(proxy))
+    return httpx.AsyncClient(verify=tls, timeout=limits, trust_env=False, proxy=_http_proxy(proxy))
 
 
 def _http_proxy(proxy: Proxy | None) -> httpx.Proxy | None:

@@ -13,6 +13,7 @@ from .connection import TransportName
 
 SSE_PATH = "/dashboard/stream"
 CABLE_PATH = "/cable"
+HEALTH_PATH = "/health"
 PAGE_PATHS = ("/dashboard/sse-test", "/dashboard/websocket-test", "/dashboard")
 HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
@@ -43,6 +44,12 @@ class Target(NamedTuple):
     def url(self, transport: TransportName) -> str:
         """Return the endpoint of `transport` as it is shown: with passwords and tokens masked."""
         return mask_secrets(self.sse if transport is TransportName.SSE else self.cable)
+
+    @property
+    def health(self) -> str:
+        """Return where the server says how it is, beside its SSE endpoint: within the same prefix."""
+        parts = urlsplit(self.sse)
+        return parts._replace(path=f"{parts.path.removesuffix(SSE_PATH)}{HEALTH_PATH}", query="").geturl()
 
     @property
     def headers(self) -> dict[str, str]:
