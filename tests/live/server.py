@@ -100,6 +100,7 @@ class Server:
     ) -> None:
         self.directory = directory
         self.address = Address("127.0.0.1", free_port(), tls)
+        self.publishes_to = self.address  # that of another process, for what has to come over the engine
         settings = {**BASE, "PORT": str(self.address.port), **(env or {})}
         self.env = {name: os.environ[name] for name in KEPT if name in os.environ} | settings
         self.command = [
@@ -228,7 +229,7 @@ class Server:
 
     def api(self) -> Api:
         """A publishing connection for a thread of its own."""
-        api = Api(self.address)
+        api = Api(self.publishes_to)
         self._apis.append(api)
         return api
 
@@ -271,10 +272,15 @@ class Server:
     def connections(self, transport: str) -> float:
         return self.metric("connections", transport=transport.partition("-")[0])
 
-    def peers(self) -> set[int]:
-        """The ports of the clients whose sockets this process holds, or one below it."""
+    def workers(self) -> list[int]:
+        """The pids of the processes that serve, where there are several (WEB_CONCURRENCY)."""
+        children = psutil.Process(self.pid).children()
+        return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+    def peers(self, pid: int | None = None) -> set[int]:
+        """The ports of the clients whose sockets this process holds, or one below it; of `pid` alone, where given."""
         found: set[int] = set()
-        parent = psutil.Process(self.pid)
+        parent = psutil.Process(pid or self.pid)
         for process in (parent, *parent.children()):
             with contextlib.suppress(psutil.NoSuchProcess):  # a worker has ended meanwhile
                 found |= {each.raddr.port for each in process.net_connections("tcp") if each.raddr}
