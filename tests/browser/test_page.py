@@ -16,6 +16,7 @@ from tests.live.proxy import PREFIX, PrefixProxy
 from tests.live.publishing import BEARER
 from tests.live.server import Server
 from tests.live.wire import until
+from tests.services.redis import RedisServer
 
 TRANSPORTS = ["sse", "cable"]
 FIGURES = ["cpu", "memory", "disk", "network", "response_time"]
@@ -211,6 +212,27 @@ def test_a_stopped_panel_catches_up(server: Server, open_page: OpenPage) -> None
     for transport in TRANSPORTS:
         expect(field(page, transport, "verdict")).to_have_text("recovered, 100 replayed")
         expect(field(page, transport, "received")).to_have_text("100")
+
+
+@pytest.mark.slow  # the page asks every 5 seconds
+def test_the_page_says_that_the_broker_is_away(
+    browser: object, open_page: OpenPage, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    redis = RedisServer(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    with Server(tmp_path_factory.mktemp("with-redis"), {"REDIS_URL": redis.url}) as server:
+        page = open_page(server).page
+        wait_for_state(page, "live")
+        degraded = page.locator("#degraded")
+        redis.kill()
+        expect(degraded).to_contain_text("The broker is away")
+        position = server.publish(STREAM, {"n": 0})
+        for transport in TRANSPORTS:
+            expect(field(page, transport, "position")).to_have_text(position)
+        redis.start()
+        expect(degraded).to_have_text("")
+        wait_for_state(page, "live")
+    redis.kill()
 
 
 # --- updates

@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from dashboard_rt.types import Position, Update
@@ -146,6 +149,81 @@ def test_clients_stay_connected_and_miss_nothing_while_postgres_is_away(
         until(lambda: one.ask("GET", "/ready").status == 200, "one is ready")
         assert one.metric("database_reconnects_total") >= 2
         assert sse.verdicts == cable.verdicts == ["fresh"]
+
+
+WRITERS = "pg_stat_activity WHERE application_name = 'dashboard-rt' AND state <> 'idle'"
+
+
+def test_a_frozen_writer_holds_the_others_up_no_longer_than_the_time_limits(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """A process stands still (SIGSTOP) within its transaction, while it has the row of the stream locked."""
+    database = postgres.new_database()
+    env = {**SETTINGS, "DATABASE_URL": postgres.url(database)}
+    for name in ("frozen", "other"):
+        (tmp_path / name).mkdir()
+    with (
+        Server(tmp_path / "frozen", env) as frozen,
+        Server(tmp_path / "other", env) as other,
+        follow("sse", other.address, STREAM) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # Its statements are prepared: one that it prepares while it stands still is under no limit before PostgreSQL 17.
+        publish(frozen, STREAM, '{"n": -1}', idempotency_key="before")
+        assert client.next() == {"n": -1}
+        # It has taken its ids, which locks the row, and waits for the table to insert them.
+        with held_lock(postgres, database, "LOCK TABLE updates IN SHARE MODE"):
+            stuck = pool.submit(publish, frozen, STREAM, '{"n": 0}', idempotency_key="stuck")
+            waiting = f"SELECT 1 FROM {WRITERS} AND wait_event_type = 'Lock' AND query LIKE 'INSERT%'"
+            until(lambda: postgres.sql(waiting, database), "it waits in its transaction", 5)
+            frozen.end(signal.SIGSTOP)
+        try:
+            refused = publish(other, STREAM, '{"n": 1}', idempotency_key="other")
+            assert (refused.status, refused.json()["error"]) == (503, "log_unavailable")
+            again = until(lambda: acknowledged(other, '{"n": 1}', "other"), "the frozen one is undone")
+            assert client.next() == {"n": 1}
+        finally:
+            frozen.end(signal.SIGCONT)
+        assert stuck.result().status == 503, "what was undone is not acknowledged"
+        until(lambda: acknowledged(frozen, '{"n": 0}', "stuck"), "the frozen one works again")
+        assert client.next() == {"n": 0}
+        assert acknowledged(frozen, '{"n": 1}', "other") == again, "written once"
+
+
+def test_a_session_that_hangs_in_a_transaction_is_answered_with_503(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Somebody's shell, which has none of our time limits."""
+    database = postgres.new_database()
+    with (
+        Server(tmp_path, {**SETTINGS, "DATABASE_URL": postgres.url(database)}) as server,
+        follow("cable-ext", server.address, STREAM) as client,
+    ):
+        with held_lock(postgres, database, f"UPDATE streams SET last_id = last_id WHERE name = '{STREAM}'"):
+            refused = publish(server, STREAM, '{"n": 0}', idempotency_key="waits")
+            assert (refused.status, refused.json()["error"]) == (503, "log_unavailable")
+            assert server.ask("GET", "/ready").status == 200, "it can be read"
+        assert until(lambda: acknowledged(server, '{"n": 0}', "waits"), "it is free").endswith("-1")
+        assert client.next() == {"n": 0}
+
+
+def acknowledged(server: Server, body: str, key: str) -> str:
+    """The position, once it is acknowledged."""
+    answer = publish(server, STREAM, body, idempotency_key=key)
+    position: str = answer.json()["position"] if answer.status == 201 else ""
+    return position
+
+
+@contextmanager
+def held_lock(postgres: PostgresServer, database: str, statement: str) -> Iterator[None]:
+    """Run a statement in a transaction that goes on until the end of the block, and is undone."""
+    with asyncio.Runner() as runner:
+        session = runner.run(asyncpg.connect(postgres.url(database)))
+        runner.run(session.execute(f"BEGIN; {statement}"))
+        try:
+            yield
+        finally:
+            runner.run(session.close())
 
 
 # ---- the commands
