@@ -168,7 +168,7 @@ def test_a_frozen_writer_holds_the_others_up_no_longer_than_the_time_limits(
         follow("sse", other.address, STREAM) as client,
         ThreadPoolExecutor(1) as pool,
     ):
-        # Its statements are prepared: one that it prepares while it stands still is under no limit before PostgreSQL 17.
+        # Its statements are prepared: before PostgreSQL 17 no limit holds for who stands still while it prepares one.
         publish(frozen, STREAM, '{"n": -1}', idempotency_key="before")
         assert client.next() == {"n": -1}
         # It has taken its ids, which locks the row, and waits for the table to insert them.
