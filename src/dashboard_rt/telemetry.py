@@ -239,6 +239,9 @@ class Telemetry:
         self.database_reconnects = self._counter(
             "database_reconnects", "Times that a lost database was opened anew."
         )
+        self.database_frozen = self._counter(
+            "database_frozen", "Connections ended of processes that stood still and had locked the log."
+        )
         self.poll_errors = self._counter("poll_errors", "Looks at the log that failed.")
         for result in ("ok", "repeated", "refused", "failed"):
             self.publishes.labels(result)

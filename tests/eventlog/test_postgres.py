@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -26,7 +28,7 @@ from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Append
 from tests.logkit import STREAMS, connected, everything, fill, ids, opened, texts
 from tests.services.fault_proxy import FaultProxy
-from tests.services.postgres import PostgresServer
+from tests.services.postgres import USER, PostgresServer
 
 pytestmark = pytest.mark.anyio
 OURS = "FROM pg_stat_activity WHERE application_name = 'dashboard-rt' AND datname = current_database()"
@@ -499,3 +501,85 @@ async def test_processes_that_start_at_the_same_time_share_a_new_database(
 
     assert len({*await asyncio.gather(*(start() for _ in range(6)))}) == 1
     assert not caplog.records, "each waited for its turn, and none failed first"
+
+
+# ---- a process that stands still
+
+
+class FrozenSession:
+    """A process of ours that stands still while it prepares a statement, in a transaction that has locked a stream.
+
+    In the bytes of PostgreSQL's protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html),
+    because a driver goes on: `Parse`, `Describe` and `Flush`, and no `Sync`.
+    """
+
+    def __init__(self, process: Process, stream: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", process.server.port), timeout=10)
+        names = f"user\0{USER}\0database\0{process.name}\0application_name\0dashboard-rt\0\0"
+        self._send(b"", struct.pack("!i", 196608) + names.encode())
+        self._read_until(b"Z")
+        self._send(b"Q", f"BEGIN; UPDATE streams SET kind = kind WHERE name = '{stream}'\0".encode())
+        self._read_until(b"Z")
+        self._send(b"P", b"\0SELECT 1\0\0\0")
+        self._send(b"D", b"S\0")
+        self._send(b"H", b"")
+        self._read_until(b"T")
+
+    def _send(self, kind: bytes, body: bytes) -> None:
+        self._socket.sendall(kind + struct.pack("!i", len(body) + 4) + body)
+
+    def _read_until(self, wanted: bytes) -> None:
+        """Read messages up to one of a type, and its end."""
+        while True:
+            kind, length = struct.unpack("!ci", self._exactly(5))
+            self._exactly(length - 4)
+            assert kind != b"E", "the server refused that"
+            if kind == wanted:
+                return
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = self._socket.recv(count - len(data))
+            assert more, "the server ended the connection"
+            data += more
+        return data
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+async def hasty(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Process]:
+    """A process that does not wait long for locks."""
+    monkeypatch.setitem(postgres_connection.SERVER_SETTINGS, "lock_timeout", "300ms")
+    async with running(Process(postgres, postgres.cleared_database())) as made:
+        yield made
+
+
+async def test_a_process_that_stands_still_in_a_transaction_is_ended_by_who_waits_for_it(
+    hasty: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = hasty
+    monkeypatch.setattr(postgres_module, "FROZEN_SECONDS", 0.1)
+    await process.log.append([Append("a", texts(1))])
+    frozen = FrozenSession(process, "a")
+    try:
+        with pytest.raises(LogUnavailable, match="another process has locked"):
+            await process.log.append([Append("a", texts(2))])
+        (receipt,), _ = await process.log.append([Append("a", texts(3))])
+    finally:
+        frozen.close()
+    assert receipt.position.id == 2
+    assert process.telemetry.value("database_frozen") == 1
+
+
+async def test_a_process_that_is_only_slow_is_not_ended(hasty: Process) -> None:
+    process = hasty
+    frozen = FrozenSession(process, "a")
+    try:
+        with pytest.raises(LogUnavailable, match="another process has locked"):
+            await process.log.append([Append("a", texts(1))])
+        assert process.telemetry.value("database_frozen") == 0
+    finally:
+        frozen.close()

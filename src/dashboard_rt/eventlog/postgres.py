@@ -29,7 +29,7 @@ from ..telemetry import Telemetry
 from .database import Database, Lock, Query, Rows, T, Transaction, Values
 from .migrations import POSTGRES, migrate
 from .postgres_connection import CLOSE_SECONDS, PostgresConnection
-from .postgres_failures import SERVER_FAILURES, breaks, describe, needs_change
+from .postgres_failures import SERVER_FAILURES, breaks, describe, is_locked_out, needs_change
 from .postgres_statements import fetch, fetch_page, run_transaction
 
 READERS = 2
@@ -48,6 +48,15 @@ SERVER = "SELECT system_identifier || '.' || left(pg_walfile_name(pg_current_wal
 DURABLE = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
+# A process of ours that was frozen while it prepared a statement in a transaction: no time limit of the server counts
+# there (before transaction_timeout of PostgreSQL 17), and what it has locked stays locked until it goes on.
+FROZEN_SECONDS = 5.0
+END_FROZEN = (
+    "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND usename = current_user AND application_name = 'dashboard-rt'"
+    " AND pid <> pg_backend_pid() AND state = 'active' AND wait_event = 'ClientRead'"
+    " AND state_change < now() - :seconds * interval '1 second') AS ended"
+)
 DATABASE = "SELECT oid::text FROM pg_database WHERE datname = current_database()"
 
 logger = logging.getLogger(__name__)
@@ -63,6 +72,7 @@ class PostgresDatabase(Database):
         self._connections = (self._writer, *readers)
         self._idle_readers = deque(readers)
         self._writing, self._reading = asyncio.Lock(), asyncio.Semaphore(READERS)
+        self._ending_frozen = asyncio.Lock()
         self._begin: Callable[[str], Transaction[None]] | None = None
         self._lineage: str | None = None  # of the database that was opened last
         self._opened = asyncio.Event()
@@ -183,7 +193,25 @@ class PostgresDatabase(Database):
         except FAILURES as error:
             if breaks(error) and connection.raw is raw:
                 self._lose(error)
+            elif is_locked_out(error):
+                await self._end_frozen()
             raise LogUnavailable(f"The database failed ({describe(error)}). Try again.") from error
+
+    async def _end_frozen(self) -> None:
+        """End the connections of processes that hold their locks for ever. It is for who waits: they do not know."""
+        if self._ending_frozen.locked():
+            return
+        async with self._ending_frozen:
+            try:
+                ((ended,),) = await self.rows(END_FROZEN, {"seconds": FROZEN_SECONDS})
+            except LogUnavailable as error:
+                self._telemetry.swallow("database.end_frozen", error)
+                return
+        if ended:
+            self._telemetry.database_frozen.inc(ended)
+            logger.warning(
+                "Ended %d connections of a process that stands still and has locked the log.", ended
+            )
 
     # ---- opening, and opening anew
 

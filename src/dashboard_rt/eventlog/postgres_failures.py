@@ -54,6 +54,11 @@ def breaks(error: BaseException) -> bool:
     return isinstance(error, FAILURES) and not isinstance(error, ValueError)
 
 
+def is_locked_out(error: BaseException) -> bool:
+    """Tell whether another process has held a lock for longer than `lock_timeout`."""
+    return isinstance(error, asyncpg.LockNotAvailableError)
+
+
 def needs_change(error: BaseException) -> bool:
     """Tell whether a connection that failed so fails again until somebody changes a setting."""
     if isinstance(error, BadSetting):
