@@ -217,7 +217,7 @@ class SqliteDatabase(SqliteTransactions):
 def prepare(path: str, timeout: float, migration: Transaction[None]) -> None:
     """Open the file once, make it a WAL file of the newest schema, close it. Raises sqlite3.Error."""
     factory = partial(open_connection, WRITER_PRAGMAS)
-    with closing(sqlite3.connect(path, timeout, isolation_level=None, factory=factory)) as connection:  # type: ignore[call-overload]
+    with closing(sqlite3.connect(path, timeout=timeout, isolation_level=None, factory=factory)) as connection:  # type: ignore[call-overload]
         transact(connection, migration)
 
 
