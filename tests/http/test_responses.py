@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
@@ -162,3 +162,10 @@ async def test_send_json_sends_what_a_response_would() -> None:
     assert [{**message, "more_body": False} for message in bare] == [
         {**message, "more_body": False} for message in response
     ]
+
+
+def test_a_client_that_leaves_within_its_body_is_no_fault_of_ours() -> None:
+    """Nothing is raised again for the server, which would log a traceback, as often as anybody likes."""
+    for path in ("/function", "/bare"):
+        app = client(ClientDisconnect()).app
+        assert TestClient(app).get(path).status_code == 400

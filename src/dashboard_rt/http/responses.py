@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler, Receive, Scope, Send
 
@@ -102,6 +102,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return Json({"error": code, "detail": detail}, error.status_code, error.headers)
 
 
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response(
+        status_code=400
+    )  # which nobody reads: a client that leaves within its body is no fault of ours
+
+
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     detail = "This is a fault of ours; it is in the log."
     return Json({"error": "internal_server_error", "detail": detail}, 500)
@@ -112,6 +118,7 @@ async def _on_unexpected(request: Request, error: Exception) -> Response:
 exception_handlers: Mapping[Any, ExceptionHandler] = {
     Refused: _on_refused,
     HTTPException: _on_http_exception,
+    ClientDisconnect: _on_disconnect,
     Exception: _on_unexpected,
 }
 
