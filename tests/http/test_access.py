@@ -165,6 +165,7 @@ def test_a_single_use_ticket_opens_for_a_minute_and_lasts_for_an_hour(client: Te
         ('{"stream": "events"}', 400),
         ('{"streams": []}', 400),
         ('{"streams": "events"}', 400),
+        ('{"streams": null}', 400),
         ('{"ttl": 0}', 400),
         ('{"ttl": 86401}', 400),
         ('{"ttl": true}', 400),

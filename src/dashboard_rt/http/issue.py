@@ -128,7 +128,8 @@ def read_wish(body: bytes) -> Wish:
     if not isinstance(fields, dict) or not fields.keys() <= {"streams", "ttl", "once"}:
         raise Refused(f"{USAGE}; there are no other fields.")
     streams, ttl, once = fields.get("streams"), fields.get("ttl", DEFAULT_TTL), fields.get("once", True)
-    if streams is not None and not (
+    # null is no list either: it may be meant as none, and must not be understood as all.
+    if "streams" in fields and not (
         isinstance(streams, list)
         and 0 < len(streams) <= MAX_STREAMS
         and all(isinstance(n, str) for n in streams)

@@ -123,15 +123,24 @@ def _read_claims(token: str, claims: dict[str, Any]) -> tuple[Ticket, float]:
     A claim of ours that is there and cannot be read is never passed over: it would be a restriction.
     """
     expires = _time_claim(claims, "exp", None)
-    streams, once = claims.get("streams"), claims.get("once", False)
-    if streams is not None and not (isinstance(streams, list) and all(isinstance(n, str) for n in streams)):
-        raise _malformed("`streams` is no list of names")
+    streams = _streams_claim(claims)
+    once = claims.get("once", False)
     if not isinstance(once, bool):
         raise _malformed("`once` is neither true nor false")
-    names = None if streams is None else frozenset(streams)
-    use = _use_of(token, claims.get("jti")) if once else None
-    ticket = Ticket(names, expires, _time_claim(claims, "session_exp", expires), use)
+    use = _use_of(token, claims.get("jti", "")) if once else None
+    ticket = Ticket(streams, expires, _time_claim(claims, "session_exp", expires), use)
     return ticket, _time_claim(claims, "nbf", 0.0)
+
+
+def _streams_claim(claims: dict[str, Any]) -> frozenset[str] | None:
+    """Return the streams that a token names; None, for all, only when it has no such claim. Raises BadTicket."""
+    if "streams" not in claims:
+        return None
+    streams = claims["streams"]
+    # Not null either: a program that knows of no stream for a reader may sign it, and would give him all.
+    if not isinstance(streams, list) or not all(isinstance(name, str) for name in streams):
+        raise _malformed("`streams` is no list of names")
+    return frozenset(streams)
 
 
 def _time_claim(claims: dict[str, Any], name: str, default: float | None) -> float:
@@ -145,9 +154,12 @@ def _time_claim(claims: dict[str, Any], name: str, default: float | None) -> flo
 def _use_of(token: str, jti: object) -> str:
     """Return what stands for a single-use token: of its own id, else of what is signed. Never of the whole text.
 
-    The signature of one token may be written in several ways.
+    The signature of one token may be written in several ways. Raises BadTicket for an id that is no text (RFC 7519
+    §4.1.7): passed over, two tokens with one id would be two uses.
     """
-    own = jti if isinstance(jti, str) and jti else token.rpartition(".")[0]
+    if not isinstance(jti, str):
+        raise _malformed("`jti` is no text")
+    own = jti or token.rpartition(".")[0]
     return hashlib.sha256(own.encode("utf-8", "surrogatepass")).hexdigest()
 
 
