@@ -95,3 +95,21 @@ async def test_a_database_that_hangs_is_not_waited_for(
             await used.add("a", 2e9)
         assert telemetry.value("swallowed", where="tickets.timeout") == 1
         other.close()
+
+
+async def test_not_more_wait_than_memory_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who gave up are waiting too, until the database has told."""
+    monkeypatch.setattr(used_tickets, "MOST_WAITING", 3)
+    monkeypatch.setattr(used_tickets, "MOST_AT_ONCE", 1)
+    telemetry = Telemetry()
+    async with connected(url(tmp_path)) as db:
+        used = UsedTickets(db, telemetry)
+        waiting = [asyncio.ensure_future(used.add(id, 2e9)) for id in "abc"]
+        await asyncio.sleep(0)
+        with pytest.raises(LogUnavailable):
+            await used.add("d", 2e9)
+        assert telemetry.value("swallowed", where="tickets.full") == 1
+        assert all(await asyncio.gather(*waiting))
+        assert await used.add("d", 2e9), "it was not used up"

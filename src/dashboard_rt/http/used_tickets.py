@@ -18,6 +18,8 @@ from ..telemetry import Telemetry
 
 WAIT_SECONDS = 3.0  # for the database, before a client is told to come back
 MOST_AT_ONCE = 200  # in one transaction, behind which publishes wait
+# Beyond these a client is told at once to come back: one that repeats itself while the database hangs fills memory.
+MOST_WAITING = 20_000
 TRIM_SECONDS = 60.0
 # How long a row outlives its ticket. More than clocks can differ: without its row a ticket could be used again where
 # the clock is slow.
@@ -50,6 +52,9 @@ class UsedTickets:
 
         Raises LogUnavailable when that cannot be known: the ticket may be lost then.
         """
+        if len(self._waiting) >= MOST_WAITING:
+            self._telemetry.swallow("tickets.full", LogUnavailable(UNAVAILABLE))
+            raise LogUnavailable(UNAVAILABLE)
         first: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Use(id, int(expires_at * 1000), first))
         if not self._writing:
