@@ -236,8 +236,18 @@ def test_tickets_in_the_addresses_of_requests_are_masked(name: str, caplog: pyte
         logging.getLogger(name).info('%s - "GET %s HTTP/%s" %d', "10.0.0.1:1", target, "1.1", 200)
         logging.getLogger(name).info('"WebSocket %s" [accepted]', "/cable?jid=a.b.c")
         logging.getLogger(name).info("%(a)s", {"a": "as it was"})
+        logging.getLogger(name).info("< %s: %s", "x-jid", "a.b.c")
+        logging.getLogger(name).info("< %s: %s", "Authorization", "Bearer a.b.c")
+        logging.getLogger(name).info("< %s: %s", "Sec-WebSocket-Protocol", "v1, anycable-token.a.b.c, v2")
+        logging.getLogger(name).info(
+            "scope=%s", {"query_string": b"jid=a.b&x=1", "subprotocols": ["anycable-token.a"]}
+        )
     assert caplog.messages == [
         '10.0.0.1:1 - "GET /dashboard/stream?stream=s&ticket=***&x=1 HTTP/1.1" 200',
         '"WebSocket /cable?jid=***" [accepted]',
         "as it was",
+        "< x-jid: ***",
+        "< Authorization: Bearer ***",
+        "< Sec-WebSocket-Protocol: v1, anycable-token.***, v2",
+        "scope={'query_string': b'jid=***&x=1', 'subprotocols': ['anycable-token.***']}",
     ]

@@ -33,9 +33,13 @@ VERBOSE_LOGGERS = (
     "httpx",
     "httpcore",
 )
-# What of an address is masked in the logs of requests: a ticket opens streams (docs/protocol.md §6).
-TICKET_IN_ADDRESS = re.compile(r"([?&](?:ticket|jid)=)[^&\s\"]*")
-REQUEST_LOGGERS = ("uvicorn.access", "uvicorn.error")
+# What is masked in the logs of requests, wherever a ticket may be sent (docs/protocol.md §6): in an address, a
+# subprotocol or a header. At `debug` uvicorn logs the headers of WebSockets, at `trace` whole scopes.
+TICKET_IN_REQUEST = re.compile(
+    r"""([?&'"](?:ticket|jid)=|\banycable-token\.|\bx-jid: |\bauthorization: (?:bearer +)?)[^&\s'",]*""",
+    re.IGNORECASE,
+)
+REQUEST_LOGGERS = ("uvicorn.access", "uvicorn.error", "uvicorn.asgi")
 DEEPEST = 8  # levels of a logged value that are kept as JSON; a cycle has no end
 SHARED_PROCESSORS: list[Processor] = [
     structlog.stdlib.add_log_level,
@@ -144,16 +148,24 @@ def _renderers(as_json: bool) -> list[Processor]:
 
 
 class TicketMask(logging.Filter):
-    """Masks tickets in what a server logs of a request, whoever runs it: uvicorn logs addresses as arguments."""
+    """Masks tickets in what a server logs of a request, whoever runs it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Mask tickets in the arguments, which formatters of access logs read, and in the message as a whole."""
         if isinstance(record.args, tuple):
             record.args = tuple(mask_ticket(arg) if isinstance(arg, str) else arg for arg in record.args)
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001  the handler formats it again, and says what does not fit
+            return True
+        masked = mask_ticket(message)
+        if masked != message:  # name and value of a header are two arguments, a scope is no text
+            record.msg, record.args = masked, None
         return True
 
 
 def mask_ticket(text: str) -> str:
-    return TICKET_IN_ADDRESS.sub(r"\1***", text)
+    return TICKET_IN_REQUEST.sub(r"\1***", text)
 
 
 TICKET_MASK = TicketMask()

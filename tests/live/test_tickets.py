@@ -187,7 +187,7 @@ def test_while_the_database_is_away_lasting_tickets_open_and_single_use_ones_may
 def test_no_ticket_is_in_the_log_of_uvicorn(servers: Servers) -> None:
     """Run by uvicorn itself, with its access log on."""
     command = (
-        *("uvicorn", "--factory", "dashboard_rt.app:create_app", "--port", "{port}", "--log-level", "info"),
+        *("uvicorn", "--factory", "dashboard_rt.app:create_app", "--port", "{port}", "--log-level", "trace"),
         *("--http", "dashboard_rt.server.handover:HttpProtocol"),
         *("--ws", "dashboard_rt.server.handover:WebSocketProtocol"),
     )
@@ -199,6 +199,8 @@ def test_no_ticket_is_in_the_log_of_uvicorn(servers: Servers) -> None:
         for name in ("ticket", "jid"):
             with CableClient(server.address, target=f"/cable?a=1&{name}={token}") as cable:
                 cable.welcome()
+        with CableClient(server.address, (EXT, f"anycable-token.{token}"), [("x-jid", token)]) as cable:
+            cable.welcome()
         ask(server.address, "GET", f"/dashboard/refresh?ticket={token}")
         until(lambda: "refresh?ticket=***" in server.output(), "the access log shows the last request")
         assert token not in server.output()
