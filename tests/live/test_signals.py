@@ -16,7 +16,7 @@ import pytest
 from tests.live.conftest import Servers
 from tests.live.followers import TRANSPORTS, Follower, follow
 from tests.live.server import Server
-from tests.live.wire import LIMIT, until
+from tests.live.wire import LIMIT, ask, until
 
 IMPATIENT = 130
 FIRST = [signal.SIGINT, signal.SIGTERM]
@@ -156,6 +156,49 @@ def test_a_second_ctrl_c_ends_all_processes_at_once(servers: Servers, whole_grou
             assert client.goodbye().reason == "server_restart"
             ctrl_c()
             assert server.wait() == IMPATIENT
+        until(lambda: gone(workers), "no process is left")
+
+
+def served_by(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """The workers among the processes below a supervisor, the first one first."""
+    workers = [it for it in processes if "spawn_main" in " ".join(it.cmdline())]
+    return sorted(workers, key=lambda worker: worker.create_time())
+
+
+def replaced(server: Server, workers: list[psutil.Process]) -> bool:
+    """Whether a worker that is not among `workers` serves."""
+    old = {worker.pid for worker in workers}
+    return ask(server.address, "GET", "/dashboard/stats").json()["process"]["pid"] not in old
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("last", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, IMPATIENT)])
+def test_signals_are_heard_while_workers_are_replaced(
+    last: signal.Signals, status: int, servers: Servers
+) -> None:
+    """The first worker does not end when it is told to: its drain might last as long."""
+    with two_workers(servers, DRAIN_SECONDS="60") as (server, processes):
+        first, second = served_by(processes)
+        server.end(signal.SIGHUP)
+        first.suspend()
+        until(lambda: replaced(server, processes), "a successor serves")
+        server.end(last)
+        until(lambda: gone([second]), "the second worker was told to stop, too")
+        if last == signal.SIGTERM:
+            first.resume()
+        else:
+            server.end(signal.SIGINT)
+        assert server.wait() == status
+        until(lambda: gone(processes), "no process is left")
+
+
+@pytest.mark.slow
+def test_a_worker_that_stands_still_is_killed_behind_the_drain(servers: Servers) -> None:
+    with two_workers(servers, DRAIN_SECONDS="0") as (server, workers):
+        served_by(workers)[0].suspend()
+        server.end()
+        assert server.wait(60) == 1
+        assert "does not end: it is killed" in server.output()
         until(lambda: gone(workers), "no process is left")
 
 

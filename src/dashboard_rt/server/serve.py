@@ -9,7 +9,9 @@ import multiprocessing.connection
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from types import FrameType
@@ -18,6 +20,7 @@ from typing import NoReturn
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from ..hub.timer import next_tick
 from ..logconfig import announce, log_config
@@ -27,6 +30,11 @@ from .listeners import BACKLOG, listen, set_user_timeout, url
 from .shutdown import end_at_once, end_before_the_start
 
 GRACE_SECONDS = 5  # behind DRAIN_SECONDS, for what does not end by itself
+KILL_SECONDS = (
+    5  # behind those, for a worker to end: one that stands still would keep the supervisor for ever
+)
+LOOK_SECONDS = 0.1  # between two looks for signals while a worker is waited for
+FAILURES = (STARTUP_FAILURE, -signal.SIGKILL)  # exit codes
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +49,7 @@ def serve(settings: Settings) -> int:
     if settings.web_concurrency > 1:
         supervisor = Supervisor(config, sockets=listeners)
         supervisor.run()
-        return int(any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes))
+        return int(any(process.exitcode in FAILURES for process in supervisor.processes))
     return _serve_here(QuietServer(config), listeners)
 
 
@@ -97,14 +105,19 @@ class Supervisor(Multiprocess):
     has ended without a word they notice themselves (shutdown.py).
     """
 
+    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self.should_exit = StopAsked(self.signal_queue)
+        self._retired: list[Process] = []  # replaced, and told to stop
+
     def init_processes(self) -> None:
         resource_tracker.ensure_running()  # begun by the first worker's start, it would unblock the signal
         with _ctrl_c_blocked():
             super().init_processes()
 
-    def handle_signals(self) -> None:  # some of which start workers
+    def handle_ttin(self) -> None:
         with _ctrl_c_blocked():
-            super().handle_signals()
+            super().handle_ttin()
 
     def keep_subprocess_alive(self) -> None:
         with _ctrl_c_blocked():
@@ -119,22 +132,77 @@ class Supervisor(Multiprocess):
             listener.close()
         super().terminate_all()
 
+    def restart_all(self) -> None:
+        """Replace the workers one by one, each when its successor serves.
+
+        uvicorn waits for the drain of each without hearing a signal: eight workers would take more than a minute to
+        stop, and a second Ctrl-C would wait as long.
+        """
+        for index, old in enumerate(self.processes):
+            new = Process(self.config, self.sockets)
+            with _ctrl_c_blocked():  # not for longer: it is to be heard
+                new.start()
+            if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+                new.kill()
+                new.join()
+                if not self.should_exit.is_set():
+                    logger.error("The worker %s is kept: its successor did not start in time.", old.pid)
+                return
+            self.processes[index] = new
+            self._retire(old)
+            while old.exitcode is None and not self.should_exit.is_set():
+                multiprocessing.connection.wait([old.process.sentinel], LOOK_SECONDS)
+
+    def handle_ttou(self) -> None:
+        """Have one worker less, without waiting for its drain."""
+        if self.processes_num > 1:
+            self.processes_num -= 1
+            self._retire(self.processes.pop())
+
+    def _retire(self, worker: Process) -> None:
+        self._retired = [*(it for it in self._retired if it.exitcode is None), worker]
+        worker.terminate()
+
     def handle_int(self) -> None:
         if self.should_exit.is_set():
             self._end_at_once()
         super().handle_int()
 
     def join_all(self) -> None:
-        """Wait for the workers, which may take as long as a drain. A Ctrl-C then is impatience."""
-        while sentinels := [worker.process.sentinel for worker in self.processes if worker.exitcode is None]:
+        """Wait for the workers, which may take as long as a drain. A Ctrl-C then is impatience.
+
+        What was acknowledged is on disk, so that a worker that does not end may be killed.
+        """
+        assert self.config.timeout_graceful_shutdown is not None
+        deadline = time.monotonic() + self.config.timeout_graceful_shutdown + KILL_SECONDS
+        while running := [worker for worker in self._workers() if worker.exitcode is None]:
             if signal.SIGINT in self.signal_queue:
                 self._end_at_once()
-            multiprocessing.connection.wait(sentinels, timeout=0.1)
+            if time.monotonic() >= deadline:
+                for worker in running:
+                    logger.error("The worker %s does not end: it is killed.", worker.pid)
+                    worker.kill()
+                deadline = math.inf
+            multiprocessing.connection.wait([worker.process.sentinel for worker in running], LOOK_SECONDS)
 
     def _end_at_once(self) -> NoReturn:
-        for worker in self.processes:
+        for worker in self._workers():
             worker.kill()
         end_at_once()
+
+    def _workers(self) -> list[Process]:
+        return [*self.processes, *self._retired]
+
+
+class StopAsked(threading.Event):
+    """Set when a supervisor is to stop: it has been told, or a signal waits in its queue to be handled."""
+
+    def __init__(self, signals: Collection[int]) -> None:
+        super().__init__()
+        self._signals = signals
+
+    def is_set(self) -> bool:
+        return super().is_set() or not {signal.SIGINT, signal.SIGTERM}.isdisjoint(self._signals)
 
 
 @contextmanager
