@@ -64,8 +64,10 @@ class CableEndpoint:
         taken = offer is not None and self._settings.handover
         session = CableSession(self._connections, self._wires, self._telemetry, ext, raw=taken)
         if isinstance(admitted, Ticket) and admitted.streams is not None:
+            # Of those there are: a ticket may name hundreds, which would be kept as long as the connection.
+            streams = admitted.streams.intersection(self._connections.hub.topics)
             session = TicketedSession(
-                self._connections, self._wires, self._telemetry, ext, taken, streams=admitted.streams
+                self._connections, self._wires, self._telemetry, ext, taken, streams=streams
             )
         begin = partial(session.begin, self._begin, session, admitted, client_address(scope))
         if taken:
