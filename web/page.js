@@ -134,9 +134,10 @@ const HEALTH_SECONDS = 5;
 
 async function showHealth() {
   if (document.hidden || !connections.some(({ client }) => client.state === "live")) return;
-  const { degraded } = await fetch(settings.health_endpoint)
+  // An error of the server, or a page of a proxy, has no such list.
+  const { degraded = [] } = await fetch(settings.health_endpoint)
     .then((response) => response.json())
-    .catch(() => ({ degraded: [] }));
+    .catch(() => ({}));
   document.querySelector("#degraded").textContent = degraded.join(" ");
 }
 
