@@ -215,6 +215,26 @@ def test_a_password_in_a_bad_url_is_not_repeated() -> None:
         assert "hunter2" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("postgres:/u:hunter2@h/db", "***@h/db"),
+        ("u:hunter2@h/db", "***@h/db"),
+        ("hunter2@h:6379", "***@h:6379"),
+        ("redis//u:hunter2@h", "***@h"),
+        ("rediss:u:hunter2@h", "***@h"),
+        ("postgres://u/x:hunter2@h", "***@h"),
+        ("postgres://u@h:x/db", "postgres://u@h:x/db"),
+        ("'postgres://u:hunter2@h/db'", "'postgres://u:***@h/db'"),
+        ("postgres://h/db?user=u&password=hunter2", "postgres://h/db?user=u&password=***"),
+        ("host=h user=u PASSWORD='hunter2 x'", "host=h user=u PASSWORD=***"),
+        ("jdbc:postgresql://h/db?pwd=hunter2", "jdbc:postgresql://h/db?pwd=***"),
+    ],
+)
+def test_a_password_is_not_repeated_wherever_a_typo_has_put_it(text: str, told: str) -> None:
+    assert env.repeatable(text) == told
+
+
 def test_masked_values_use_the_words_of_the_environment() -> None:
     assert Variable("off", env.switch, "").masked(True) == "on"
     assert Variable("inline", env.inline_or_off, "", on="inline").masked(True) == "inline"

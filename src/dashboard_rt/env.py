@@ -76,7 +76,7 @@ class Variable(NamedTuple):
         try:
             return self.read(text or str(self.default))
         except ValueError as error:
-            got = "" if self.secret else f", not {without_password(text)!r}"
+            got = "" if self.secret else f", not {repeatable(text)!r}"
             raise BadSetting(f"{name} must be {error}{got}.") from None
 
     def masked(self, value: object) -> object:
@@ -98,6 +98,18 @@ def without_password(url: str) -> str:
     """Mask the password of a URL (RFC 3986 §3.2.1); other text is returned as it is."""
     # Up to the last @: a password that should have been escaped may hold any character.
     return re.sub(r"(?<=://)([^/@:]*):.*@", rf"\1:{MASK}@", url)
+
+
+def repeatable(text: str) -> str:
+    """Return what a variable holds for a complaint about it, without what may be a password.
+
+    In a URL that is no URL (`postgres:/user:password@host`, `host=… password=…`) it may stand anywhere.
+    """
+    text = re.sub(r"(?i)(pass\w*|pwd)=.*", rf"\1={MASK}", text)
+    masked = without_password(text)
+    if masked != text or re.match(r"\W?[a-z+]+://[^/@:]*(@|$)", text):
+        return masked
+    return re.sub(r".*@", f"{MASK}@", text)
 
 
 # ---- readers: numbers and words
