@@ -112,6 +112,7 @@ async def test_a_burst_is_taken_a_message_a_turn() -> None:
 async def test_what_comes_faster_than_it_is_taken_is_dropped_for_one_gap(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(backend, "EVENT_BYTES", 0)
     monkeypatch.setattr(backend, "MAX_WAITING_BYTES", 10)
     telemetry = Telemetry()
     inbox = Inbox(telemetry)
@@ -121,6 +122,20 @@ async def test_what_comes_faster_than_it_is_taken_is_dropped_for_one_gap(
     assert telemetry.value("broker_overruns") == 1
     inbox.put(Event("a", "0123456789"))
     assert (await inbox.get()).message == "0123456789", "what was taken makes room"
+
+
+async def test_messages_without_a_text_take_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "MAX_WAITING_BYTES", 10 * backend.EVENT_BYTES)
+    telemetry = Telemetry()
+    inbox = Inbox(telemetry)
+    for _ in range(25):
+        inbox.put(Event("a", ""))
+    assert telemetry.value("broker_overruns") == 2
+    for _ in range(5):
+        await inbox.get()
+    for _ in range(10):
+        inbox.put(Event("a", ""))
+    assert telemetry.value("broker_overruns") == 2, "what was taken makes room"
 
 
 async def test_an_attempt_that_hangs_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:

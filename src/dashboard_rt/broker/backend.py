@@ -29,6 +29,7 @@ BACKOFF_CAP = 1.0
 HEALTHY_SECONDS = 5.0  # that a connection has to last for the next attempt to count as the first
 REFUSED_SECONDS = 10.0  # between attempts where only a person can help
 MAX_WAITING_BYTES = 16 * 1024 * 1024  # of messages that are received and not taken
+EVENT_BYTES = 256  # of memory that each takes beside its text
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,11 @@ class Inbox:
         self._arrived = asyncio.Event()
 
     def put(self, event: Event) -> None:
-        self._size += len(event.message)
+        self._size += EVENT_BYTES + len(event.message)
         if self._size > MAX_WAITING_BYTES:
             self._overruns.inc()
             self._events.clear()
-            self._size = 0
+            self._size = EVENT_BYTES
             event = Gap(event.channel, "")
         self._events.append(event)
         self._arrived.set()
@@ -73,7 +74,7 @@ class Inbox:
             self._arrived.clear()
             await self._arrived.wait()
         event = self._events.popleft()
-        self._size -= len(event.message)
+        self._size -= EVENT_BYTES + len(event.message)
         return event
 
 
