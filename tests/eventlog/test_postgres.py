@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -24,7 +26,7 @@ from dashboard_rt.eventlog.migrations import MIGRATIONS
 from dashboard_rt.eventlog.postgres import PostgresDatabase
 from dashboard_rt.eventlog.postgres_connection import PostgresConnection
 from dashboard_rt.eventlog.postgres_statements import run_transaction
-from dashboard_rt.telemetry import Telemetry
+from dashboard_rt.telemetry import LINES, Telemetry
 from dashboard_rt.types import Append
 from tests.logkit import STREAMS, connected, everything, fill, ids, opened, texts
 from tests.services.fault_proxy import FaultProxy
@@ -61,6 +63,9 @@ class Process:
     @property
     def losses(self) -> float:
         return self.telemetry.value("swallowed", where="database.connection")
+
+    def has_reconnected(self, times: int) -> bool:
+        return self.reconnects == times
 
     async def until_available(self) -> None:
         async with asyncio.timeout(20):
@@ -239,6 +244,48 @@ async def test_when_the_answer_to_commit_is_lost_a_retry_with_the_key_doubles_no
     assert ids(await everything(process.log, "a")) == [1]
 
 
+async def test_a_read_whose_connection_is_thrown_away_between_two_steps_is_unavailable(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stumble(raw: Any, sql: str, values: Any) -> None:
+        process.terminate()
+        with suppress(LogUnavailable):
+            await process.db.transact(running_sql("SELECT 1"))  # finds that they are gone
+        raise AttributeError("'NoneType' object has no attribute 'bind_execute'")  # as asyncpg does
+
+    monkeypatch.setattr(postgres_module, "fetch", stumble)
+    with pytest.raises(LogUnavailable, match="away"):
+        await process.log.state()
+
+
+async def test_a_fault_of_ours_is_no_outage(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stumble(raw: Any, sql: str, values: Any) -> None:
+        raise AttributeError("a fault of ours")
+
+    monkeypatch.setattr(postgres_module, "fetch", stumble)
+    with pytest.raises(AttributeError):
+        await process.log.state()
+    assert process.losses == 0
+
+
+async def test_what_fails_again_as_soon_as_it_is_connected_is_tried_less_and_less_often_and_logged_a_few_times(
+    process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    longest: list[float] = []
+
+    def no_pause(_: float, most: float) -> float:
+        longest.append(most)
+        return 0.0
+
+    monkeypatch.setattr(random, "uniform", no_pause)
+    for number in range(1, 9):
+        with pytest.raises(LogUnavailable):
+            await process.db.transact(running_sql("SELECT * FROM damaged"))
+        await eventually(partial(process.has_reconnected, number))
+    assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert caplog.text.count("The database is back.") == LINES
+
+
 async def test_a_way_that_is_cut_is_gone_again_when_it_is_there(remote: Process, proxy: FaultProxy) -> None:
     for number in range(1, 4):
         proxy.cut()
@@ -411,6 +458,25 @@ async def test_a_database_that_came_back_empty_gets_its_tables_and_another_epoch
         assert state.epoch != before
         assert state.streams["a"].last_id == 0
         await fill(process.log, "a", 1)
+
+
+@pytest.mark.parametrize("table", ["updates", "leases", "meta"])
+async def test_while_a_table_is_missing_it_is_away_and_says_why(postgres: PostgresServer, table: str) -> None:
+    async with running(Process(postgres, postgres.new_database())) as process:
+        await fill(process.log, "a", 1)
+        process.sql(f"ALTER TABLE {table} RENAME TO gone")
+        with pytest.raises(LogUnavailable):
+            await process.db.transact(running_sql(f"SELECT * FROM {table}"))
+        await eventually(lambda: "some of its tables are missing" in process.db._problem)
+        with pytest.raises(LogUnavailable, match="some of its tables are missing"):
+            await process.log.state()
+        with pytest.raises(BadSetting, match=r"^DATABASE_URL: .*some of its tables are missing"):
+            await Process(postgres, process.name).db.connect()
+        assert process.reconnects == 0
+        process.sql(f"DROP TABLE IF EXISTS {table}; ALTER TABLE gone RENAME TO {table}")
+        await process.until_available()
+        await fill(process.log, "a", 1)
+        assert ids(await everything(process.log, "a")) == [1, 2]
 
 
 async def test_a_copy_on_another_server_begins_another_epoch_once(postgres: PostgresServer) -> None:

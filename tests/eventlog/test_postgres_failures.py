@@ -23,7 +23,6 @@ from dashboard_rt.eventlog.postgres_failures import breaks, describe, needs_chan
         asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
         asyncpg.TooManyConnectionsError("too many clients"),
         asyncpg.IdleInTransactionSessionTimeoutError("idle"),
-        asyncpg.UndefinedTableError("no meta"),
         asyncpg.InvalidCachedStatementError("plan"),
         asyncpg.exceptions.TargetServerAttributeNotMatched("standby"),
     ],
@@ -31,6 +30,12 @@ from dashboard_rt.eventlog.postgres_failures import breaks, describe, needs_chan
 def test_what_ends_a_connection(error: Exception) -> None:
     assert breaks(error)
     assert not needs_change(error)
+
+
+def test_a_missing_table_ends_it_and_needs_somebody() -> None:
+    error = asyncpg.UndefinedTableError("no meta")
+    assert breaks(error)
+    assert needs_change(error)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ PostgreSQL calls otherwise is in its `Dialect`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,6 +58,9 @@ USED_TICKETS = (
 LEASES = ("CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, renewals BIGINT NOT NULL)",)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, TIMES_THAT_RISE, USED_TICKETS, LEASES)
+TABLES = re.findall(r"CREATE TABLE (\w+)", " ".join(sql for migration in MIGRATIONS for sql in migration))
+# Reads nothing, and fails when one of them is not there: somebody dropped it, or restored a part.
+EVERY_TABLE = Query(f"SELECT 1 FROM {', '.join(TABLES)} LIMIT 0")
 
 
 class Dialect(NamedTuple):

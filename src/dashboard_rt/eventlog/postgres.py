@@ -25,9 +25,9 @@ from anyio import CancelScope
 
 from ..errors import BadSetting, DashboardError, LogUnavailable
 from ..postgres import FAILURES
-from ..telemetry import Telemetry
+from ..telemetry import RecentLines, Telemetry
 from .database import Database, Lock, Query, Rows, T, Transaction, Values
-from .migrations import POSTGRES, migrate
+from .migrations import EVERY_TABLE, POSTGRES, migrate
 from .postgres_connection import CLOSE_SECONDS, PostgresConnection
 from .postgres_failures import SERVER_FAILURES, breaks, describe, is_locked_out, needs_change
 from .postgres_statements import fetch, fetch_page, run_transaction
@@ -42,6 +42,7 @@ TURN_SECONDS = 5.0  # how long one waits for the others of this process
 # A server that is restarted is often back within a second, and then nobody is refused.
 GRACE_SECONDS = 1.0
 RETRY_SECONDS = 2.0  # the longest pause between two attempts to connect
+HEALTHY_SECONDS = 10.0  # that connections have to last for the next attempt to count as the first
 # Which life of which server this is: a standby that is promoted, or a backup that is restored, begins a new timeline.
 SERVER = "SELECT system_identifier || '.' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()"
 # A publish that was acknowledged is on disk, also where somebody has made the server faster than that.
@@ -77,6 +78,9 @@ class PostgresDatabase(Database):
         self._lineage: str | None = None  # of the database that was opened last
         self._opened = asyncio.Event()
         self._lost_at = float("-inf")  # loop.time()
+        self._opened_at = float("-inf")  # the same
+        self._attempts = 0  # to open them, since they lasted
+        self._back_lines = RecentLines()
         self._problem = "The database is not connected."
         self._reconnecting: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[Any]] = set()
@@ -96,7 +100,9 @@ class PostgresDatabase(Database):
                     f"DATABASE_URL: PostgreSQL cannot be used ({describe(failure)})."
                 ) from failure
             if asyncio.get_running_loop().time() > deadline:
-                raise LogUnavailable(f"PostgreSQL cannot be used ({describe(failure)}).") from failure
+                raise LogUnavailable(
+                    f"DATABASE_URL: PostgreSQL cannot be used ({describe(failure)})."
+                ) from failure
             if next(attempts) == 1:
                 logger.warning("Waiting for PostgreSQL (%s).", describe(failure))
             await asyncio.sleep(random.uniform(0.1, 0.5))
@@ -190,12 +196,19 @@ class PostgresDatabase(Database):
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await work(raw)
+        except DashboardError:
+            raise
         except FAILURES as error:
             if breaks(error) and connection.raw is raw:
                 self._lose(error)
             elif is_locked_out(error):
                 await self._end_frozen()
             raise LogUnavailable(f"The database failed ({describe(error)}). Try again.") from error
+        except Exception as error:
+            # asyncpg stumbles over itself (AttributeError) when its connection is thrown away between two steps.
+            if connection.raw is raw:
+                raise
+            raise LogUnavailable(self._problem) from error
 
     async def _end_frozen(self) -> None:
         """End the connections of processes that hold their locks for ever. It is for who waits: they do not know."""
@@ -233,14 +246,18 @@ class PostgresDatabase(Database):
         for connection in self._connections:
             connection.discard()
         self._lost_at = asyncio.get_running_loop().time()
+        # What fails as soon as the connections are there, such as a damaged index, must not have them opened at once.
+        if self._lost_at >= self._opened_at + HEALTHY_SECONDS:
+            self._attempts = 0
         self._problem = f"The database is away ({describe(error)}). Try again."
         self._telemetry.swallow("database.connection", LogUnavailable(self._problem))
         self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect(), name="reconnect")
 
     async def _reconnect(self) -> None:
-        for attempt in count():
+        while True:
             # At random, because all processes have lost it at the same moment.
-            await asyncio.sleep(random.uniform(0, min(RETRY_SECONDS, 0.05 * 2**attempt)))
+            await asyncio.sleep(random.uniform(0, min(RETRY_SECONDS, 0.05 * 2 ** min(self._attempts, 10))))
+            self._attempts += 1
             failure = await self._try_to_open()
             if failure is None:
                 break
@@ -249,7 +266,9 @@ class PostgresDatabase(Database):
                 logger.warning("%s", problem)
             self._problem = problem
         self._telemetry.database_reconnects.inc()
-        logger.warning("The database is back.")
+        self._opened_at = asyncio.get_running_loop().time()
+        if self._back_lines.allow(self._opened_at):
+            logger.warning("The database is back.%s", self._back_lines.note())
         self._opened.set()
 
     async def _try_to_open(self) -> Exception | None:
@@ -287,6 +306,7 @@ class PostgresDatabase(Database):
         yield Query(f"SET LOCAL statement_timeout = '{PREPARE_SECONDS:.0f}s'")
         yield Lock("migrations")
         yield from migrate(dialect=POSTGRES)
+        yield EVERY_TABLE  # or each statement that misses one would have everything opened anew
         known = yield Query("SELECT value FROM meta WHERE key = 'lineage'")
         if known == [(lineage,)]:
             return

@@ -35,6 +35,8 @@ TO_CHANGE = {
     "3D000": "there is no such database: create it with createdb",
     "42501": "this user may not do that: GRANT CREATE ON SCHEMA public TO it, which since PostgreSQL 15 nobody has",
     "3F000": "there is no schema to create tables in",
+    "42P01": "some of its tables are missing: restore them, or empty the database whole",
+    "42P07": "some of its tables are missing: restore them, or empty the database whole",
     "08P01": "a pooler stands in front that refuses our time limits: see PgBouncer in docs/operations.md",
     "26000": "a pooler stands in front that loses prepared statements: see PgBouncer in docs/operations.md",
 }
