@@ -149,7 +149,10 @@ def serve(workers: int | None) -> None:
     configure(settings)
     # Before uvicorn starts: a failure is one sentence here, and would be a traceback there.
     uvloop.run(prepare_database(settings))
-    sys.exit(serve(settings))
+    status = serve(settings)
+    # A SIGTERM that comes while the interpreter ends, which takes our handlers away, would make the status 143.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(status)
 
 
 @cli.command()

@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -349,3 +350,5 @@ async def run_worker(settings: Settings) -> None:
         collectors.start()
         stack.push_async_callback(collectors.stop)
         await stopped.wait()
+        # Another one changes nothing: the loop that it would call may be closed by then, and our handlers gone.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)

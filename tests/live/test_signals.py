@@ -94,6 +94,18 @@ def test_clients_that_hang_before_the_handover_do_not_delay_the_exit(servers: Se
             sock.close()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_however_many_sigterms_it_ends_with_status_0(servers: Servers, workers: str) -> None:
+    """Until there is no process that could be sent another one."""
+    with servers.new(WEB_CONCURRENCY=workers) as server:
+        assert server.process is not None
+        while server.process.poll() is None:
+            server.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(0.005)
+        assert server.process.returncode == 0
+
+
 # ---- several processes
 
 
