@@ -7,9 +7,12 @@ import pickle
 import resource
 import signal
 import socket
+from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
 
 from dashboard_rt.server import serve
 from dashboard_rt.settings import Settings
@@ -44,6 +47,72 @@ def test_what_it_accepts_inherits_the_user_timeout(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(serve, "Supervisor", Stub)
     serve.serve(Settings.read({"PORT": "0", "WEB_CONCURRENCY": workers, "SEND_TIMEOUT": "20"}))
     assert found == [23_000]
+
+
+class FakeWorker:
+    """A worker process as the supervisor sees it. Those that it starts itself serve."""
+
+    made: ClassVar[list[FakeWorker]] = []
+
+    def __init__(self, *_: object, exitcode: int | None = None) -> None:
+        self.exitcode = exitcode
+        self.pid = 1
+        FakeWorker.made.append(self)
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def join(self) -> None: ...
+
+    def is_alive(self, timeout: float) -> bool:
+        return self.exitcode is None
+
+    is_ready = is_alive
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[serve.Supervisor]:
+    """One with two workers that serve, and no pause before one is started again."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(serve, "Process", FakeWorker)
+    monkeypatch.setattr(serve, "START_AGAIN_SECONDS", 0.0)
+    made = serve.Supervisor(serve.uvicorn_config(Settings.read({"WEB_CONCURRENCY": "2"})), [])
+    made.processes = [FakeWorker(), FakeWorker()]  # type: ignore[list-item]
+    yield made
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("exitcode", [-signal.SIGKILL, STARTUP_FAILURE])
+def test_a_worker_that_died_or_could_not_start_is_started_again(
+    supervisor: serve.Supervisor, exitcode: int
+) -> None:
+    """Its database may be away: the others serve without it, and so will it when that is back."""
+    serving, lost = supervisor.processes
+    lost.exitcode = exitcode  # type: ignore[misc]
+    supervisor.keep_subprocess_alive()
+    assert supervisor.processes == [serving, FakeWorker.made[-1]] and lost not in supervisor.processes
+    assert not supervisor.should_exit.is_set()
+
+
+def test_it_waits_before_it_starts_a_worker_again_that_could_not_start(
+    supervisor: serve.Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "START_AGAIN_SECONDS", 3600.0)
+    serving, failed = supervisor.processes
+    failed.exitcode = STARTUP_FAILURE  # type: ignore[misc]
+    for _ in range(3):
+        supervisor.keep_subprocess_alive()
+    assert supervisor.processes == [serving]
+
+
+def test_when_no_worker_can_start_it_ends(supervisor: serve.Supervisor) -> None:
+    for worker in supervisor.processes:
+        worker.exitcode = STARTUP_FAILURE  # type: ignore[misc]
+    supervisor.keep_subprocess_alive()
+    assert supervisor.should_exit.is_set()
+    assert any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes)
 
 
 def test_the_file_limit_is_raised() -> None:

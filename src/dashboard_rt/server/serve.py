@@ -29,6 +29,7 @@ from .limits import user_timeout_ms
 from .listeners import BACKLOG, listen, set_user_timeout, url
 from .shutdown import end_at_once, end_before_the_start
 
+START_AGAIN_SECONDS = 5.0  # after a worker could not start
 GRACE_SECONDS = 5  # behind DRAIN_SECONDS, for what does not end by itself
 KILL_SECONDS = (
     5  # behind those, for a worker to end: one that stands still would keep the supervisor for ever
@@ -109,6 +110,8 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets)
         self.should_exit = StopAsked(self.signal_queue)
         self._retired: list[Process] = []  # replaced, and told to stop
+        self._missing = 0  # workers that have died and are to be started
+        self._start_at = 0.0  # not before, by time.monotonic()
 
     def init_processes(self) -> None:
         resource_tracker.ensure_running()  # begun by the first worker's start, it would unblock the signal
@@ -120,8 +123,45 @@ class Supervisor(Multiprocess):
             super().handle_ttin()
 
     def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died or stand still.
+
+        One that cannot start while others serve is started again later, because what it needs is away. uvicorn would
+        end all of them, with their clients.
+        """
+        for worker in list(self.processes):
+            if self.should_exit.is_set():
+                return
+            if not worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                self._bury(worker)
+        self._start_missing()
+
+    def _bury(self, worker: Process) -> None:
+        worker.kill()
+        worker.join()
+        others = [it for it in self.processes if it is not worker]
+        if worker.exitcode != STARTUP_FAILURE:
+            logger.warning("The worker %s has died. It is replaced.", worker.pid)
+        elif any(it.is_ready(timeout=1) for it in others):
+            logger.error(
+                "The worker %s could not start. The others go on, and it is tried again.", worker.pid
+            )
+            self._start_at = time.monotonic() + START_AGAIN_SECONDS
+        else:
+            logger.error("The worker %s could not start, and no other one serves.", worker.pid)
+            self.should_exit.set()
+            return
+        self.processes = others
+        self._missing += 1
+
+    def _start_missing(self) -> None:
+        if self.should_exit.is_set() or time.monotonic() < self._start_at:
+            return
         with _ctrl_c_blocked():
-            super().keep_subprocess_alive()
+            for _ in range(self._missing):
+                worker = Process(self.config, self.sockets)
+                worker.start()
+                self.processes.append(worker)
+        self._missing = 0
 
     def terminate_all(self) -> None:
         """Have the workers stop, and close the listeners, which this process has too.
@@ -157,7 +197,10 @@ class Supervisor(Multiprocess):
         """Have one worker less, without waiting for its drain."""
         if self.processes_num > 1:
             self.processes_num -= 1
-            self._retire(self.processes.pop())
+            if self._missing:
+                self._missing -= 1
+            else:
+                self._retire(self.processes.pop())
 
     def _retire(self, worker: Process) -> None:
         self._retired = [*(it for it in self._retired if it.exitcode is None), worker]
