@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dashboard_rt import env
+from dashboard_rt import env, urls
 from dashboard_rt.env import Derived, Variable
 from dashboard_rt.errors import BadSetting
 from dashboard_rt.types import Kind
@@ -85,12 +85,12 @@ POSTGRES_URLS_REFUSED = (
         (env.root_path, "/a/b-c.d~e_f", "/a/b-c.d~e_f"),
         (env.path, "/dashboard/stream", "/dashboard/stream"),
         (env.token, "s3cret~", "s3cret~"),
-        (env.database_url, "sqlite:////var/lib/d.db", "sqlite:////var/lib/d.db"),
-        *((env.database_url, text, text) for text in POSTGRES_URLS),
-        (env.broker_url, "memory://", "memory://"),
-        (env.broker_url, "rediss://u:p%40@r.example:6380/2", "rediss://u:p%40@r.example:6380/2"),
-        (env.redis_url, "redis://localhost", "redis://localhost"),
-        (env.redis_url, "redis://:p@[::1]:6379/", "redis://:p@[::1]:6379/"),
+        (urls.database_url, "sqlite:////var/lib/d.db", "sqlite:////var/lib/d.db"),
+        *((urls.database_url, text, text) for text in POSTGRES_URLS),
+        (urls.broker_url, "memory://", "memory://"),
+        (urls.broker_url, "rediss://u:p%40@r.example:6380/2", "rediss://u:p%40@r.example:6380/2"),
+        (urls.redis_url, "redis://localhost", "redis://localhost"),
+        (urls.redis_url, "redis://:p@[::1]:6379/", "redis://:p@[::1]:6379/"),
         (env.addresses, "10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
         (env.addresses, "*", ("*",)),
         (env.origins, "https://A.example, http://b:8080/", ("https://a.example", "http://b:8080")),
@@ -132,15 +132,15 @@ def test_accepts(read: Read, text: str, value: object) -> None:
         (env.path, "//evil.example/x", "a path that starts with one slash"),
         (env.path, "/a?b", "a path that starts with one slash"),
         (env.token, "two words", "printable ASCII without spaces"),
-        (env.database_url, "sqlite:///:memory:", "the URL of a SQLite file"),
-        (env.database_url, "sqlite:///", "the URL of a SQLite file"),
-        *((env.database_url, text, "the URL of a SQLite file, such as") for text in POSTGRES_URLS_REFUSED),
-        (env.broker_url, "kafka://localhost", "memory://, postgres or the URL of a Redis"),
-        (env.redis_url, "redis://", "the URL of a Redis"),
-        (env.redis_url, "redis://h:99999", "the URL of a Redis"),
-        (env.redis_url, "redis://h/name", "the URL of a Redis"),
-        (env.redis_url, "rediss://h?ssl_cert_reqs=none", "the URL of a Redis"),
-        (env.redis_url, "redis://u:p#x@h", "the URL of a Redis"),
+        (urls.database_url, "sqlite:///:memory:", "the URL of a SQLite file"),
+        (urls.database_url, "sqlite:///", "the URL of a SQLite file"),
+        *((urls.database_url, text, "the URL of a SQLite file, such as") for text in POSTGRES_URLS_REFUSED),
+        (urls.broker_url, "kafka://localhost", "memory://, postgres or the URL of a Redis"),
+        (urls.redis_url, "redis://", "the URL of a Redis"),
+        (urls.redis_url, "redis://h:99999", "the URL of a Redis"),
+        (urls.redis_url, "redis://h/name", "the URL of a Redis"),
+        (urls.redis_url, "rediss://h?ssl_cert_reqs=none", "the URL of a Redis"),
+        (urls.redis_url, "redis://u:p#x@h", "the URL of a Redis"),
         (env.addresses, "10.0.0.0/99", "IP addresses or networks"),
         (env.origins, "*", "origins such as"),
         (env.origins, "https://a.example/path", "origins such as"),
@@ -165,9 +165,9 @@ def test_refuses(read: Read, text: str, complaint: str) -> None:
 
 
 def test_the_sslmode_of_a_url() -> None:
-    assert env.sslmode("sqlite:///d.db") == env.sslmode("postgres://h/d") == "prefer"
-    assert env.sslmode("postgres://h/d?sslmode=disable") == "off"
-    assert env.sslmode("postgres://h/d?sslmode=verify-ca") == "verify-full"
+    assert urls.sslmode("sqlite:///d.db") == urls.sslmode("postgres://h/d") == "prefer"
+    assert urls.sslmode("postgres://h/d?sslmode=disable") == "off"
+    assert urls.sslmode("postgres://h/d?sslmode=verify-ca") == "verify-full"
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])
@@ -208,7 +208,7 @@ def test_a_bad_secret_is_not_repeated() -> None:
 
 
 def test_a_password_in_a_bad_url_is_not_repeated() -> None:
-    variable = Variable("memory://", env.broker_url, "Broker.")
+    variable = Variable("memory://", urls.broker_url, "Broker.")
     for password in ("hunter2", "hunter2/@:x"):
         with pytest.raises(BadSetting, match=r"kafka://u:\*\*\*@h") as raised:
             variable.value("BROKER_URL", {"BROKER_URL": f"kafka://u:{password}@h"}, {})
@@ -243,4 +243,4 @@ def test_masked_values_use_the_words_of_the_environment() -> None:
     assert Variable("", env.addresses, "").masked(("::1",)) == ["::1"]
     assert Variable("", env.token, "", secret=True).masked("x") == env.MASK
     assert Variable("", env.token, "", secret=True).masked(None) is None
-    assert Variable("", env.database_url, "").masked("postgres://u:p@h/d") == "postgres://u:***@h/d"
+    assert Variable("", urls.database_url, "").masked("postgres://u:p@h/d") == "postgres://u:***@h/d"

@@ -189,8 +189,8 @@ def init(new_epoch: bool) -> None:
 
 async def _init(settings: Settings, new_epoch: bool) -> str:
     from .app import publishing  # noqa: PLC0415
-    from .env import is_postgres  # noqa: PLC0415
     from .eventlog.sqlite_files import refuse_leftovers  # noqa: PLC0415
+    from .urls import is_postgres  # noqa: PLC0415
 
     if new_epoch and not is_postgres(settings.database_url):
         refuse_leftovers(settings.database_url)

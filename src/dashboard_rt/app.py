@@ -26,7 +26,6 @@ from .broker.postgres import postgres_broker
 from .broker.redis import redis_broker
 from .dashboard.collectors import Collectors
 from .dashboard.model import Dashboard
-from .env import is_postgres
 from .errors import BadSetting, LogUnavailable
 from .eventlog.database import Database
 from .eventlog.lease import Lease
@@ -57,6 +56,7 @@ from .transports import sse
 from .transports.cable import endpoint as cable
 from .transports.connection import Transport
 from .types import Notification
+from .urls import is_postgres
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
-from . import env
+from . import env, urls
 from .env import Derived, Variable
 from .errors import BadSetting
 from .types import Kind
@@ -49,7 +49,7 @@ def _two_heartbeats(seen: Mapping[str, Any]) -> float:
 
 
 def _sslmode(seen: Mapping[str, Any]) -> str:
-    return env.sslmode(seen["database_url"])
+    return urls.sslmode(seen["database_url"])
 
 
 NO_VALUE = Derived("", lambda seen: None)
@@ -72,7 +72,8 @@ class Settings:
         ),
     ]
     database_url: Annotated[
-        str, Variable("sqlite:///./dashboard.db", env.database_url, "Where the log and the records are kept.")
+        str,
+        Variable("sqlite:///./dashboard.db", urls.database_url, "Where the log and the records are kept."),
     ]
     database_ssl: Annotated[
         str,
@@ -87,7 +88,7 @@ class Settings:
         str | None,
         Variable(
             NO_VALUE,
-            env.redis_url,
+            urls.redis_url,
             "A Redis, `redis://` or `rediss://`, which is the broker unless BROKER_URL names another.",
         ),
     ]
@@ -105,7 +106,7 @@ class Settings:
         str,
         Variable(
             Derived("REDIS_URL if set, else `memory://`", _redis_or_memory),
-            env.broker_url,
+            urls.broker_url,
             "The broker that tells the processes of a new update at once: `memory://` (none), a Redis, or `postgres`, "
             "which is the database of DATABASE_URL.",
         ),

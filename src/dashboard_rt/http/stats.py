@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 
 from ..broker.base import Broker
 from ..dashboard.system_metrics import resident_bytes
-from ..env import is_postgres
 from ..hub.connections import Connections
 from ..hub.follower import Follower
 from ..hub.hub import Hub
 from ..settings import Settings
 from ..telemetry import Telemetry
 from ..types import Verdict
+from ..urls import is_postgres
 
 
 def slow_settings(settings: Settings) -> str | None:
