@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
+from dashboard_rt.dashboard import collectors as collectors_module
 from dashboard_rt.dashboard.collectors import Collectors, Job
 from dashboard_rt.dashboard.model import Dashboard, Metrics
 from dashboard_rt.dashboard.system_metrics import SystemMetrics
@@ -205,6 +206,37 @@ async def test_a_failed_run_is_counted(world: World, error: Exception) -> None:
     await world.collectors().run_due(Job("metrics", 5, fail))
     assert world.runs("metrics", "failed") == 1
     assert world.telemetry.value("swallowed", where="jobs.metrics") == 1
+
+
+async def test_a_database_that_was_away_is_asked_again_before_the_period_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collectors_module, "RETRY_SECONDS", 0.01)
+    collectors, transact, failures, ran = world.collectors(), world.db.transact, count(), asyncio.Event()
+
+    async def twice_away(transaction: Transaction[T]) -> T:
+        if next(failures) < 2:
+            transaction.close()
+            raise LogUnavailable("away")
+        return await transact(transaction)
+
+    async def work() -> None:
+        ran.set()
+
+    monkeypatch.setattr(world.db, "transact", twice_away)
+    collectors.jobs = (Job("metrics", 3600, work),)
+    collectors.start()
+    async with asyncio.timeout(10):
+        await ran.wait()
+    await collectors.stop()
+    assert world.runs("metrics", "failed") == 2
+
+
+async def test_a_run_that_fails_is_not_repeated_within_its_period(world: World) -> None:
+    async def fail() -> None:
+        raise LogUnavailable("away")
+
+    assert await world.collectors().run_due(Job("metrics", 5, fail)), "whose turn it is was known"
 
 
 async def test_test_updates(world: World) -> None:

@@ -22,6 +22,9 @@ from .system_metrics import SystemMetrics
 
 LEAST_DISTANCE = 0.8  # periods between two runs of a job: a run that began late must not cost the next one
 OVERDUE = 3  # periods without a run after which /ready says so
+RETRY_SECONDS = (
+    2.0  # after the database was away: a period later figures would be old, and /ready 503, for as long
+)
 STOP_SECONDS = 5.0
 
 
@@ -62,7 +65,7 @@ class Collectors:
         # SystemMetrics is not for two threads, and a trigger may come beside the schedule.
         self._reading = asyncio.Lock()
         self._schedule: asyncio.Task[None] | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[bool]] = set()
         self._ran_at: dict[str, float] = {}  # by job, in the seconds of `clock`
         self.jobs: tuple[Job, ...] = (
             Job("metrics", 5, self.collect_metrics),
@@ -102,35 +105,40 @@ class Collectors:
         ]
 
     async def _run(self) -> None:
-        for job in self.jobs:  # one after the other: the first status needs the first metrics
-            await self.run_due(job)
-        await asyncio.gather(*(self._repeat(job) for job in self.jobs))
+        # One after the other: the first status needs the first metrics.
+        asked = {job: await self.run_due(job) for job in self.jobs}
+        await asyncio.gather(*(self._repeat(job, asked[job]) for job in self.jobs))
 
-    async def _repeat(self, job: Job) -> None:
+    async def _repeat(self, job: Job, asked: bool) -> None:
         # A period behind the end of the last run, not on a grid: what a suspended machine or a run that hung has missed
         # is not made up for. asyncio sleeps by the monotonic clock.
         while True:
-            await asyncio.sleep(job.period)
-            await self.run_due(job)
+            await asyncio.sleep(job.period if asked else min(job.period, RETRY_SECONDS))
+            asked = await self.run_due(job)
 
-    async def run_due(self, job: Job) -> None:
-        """Run `job` unless another process has run it in this period. Never raises: failures are counted."""
+    async def run_due(self, job: Job) -> bool:
+        """Run `job` unless another process has run it in this period. Never raises: failures are counted.
+
+        False when the database could not be asked whose turn it is.
+        """
         # A task of its own, shielded: `stop` cancels the schedule, which would cut a job in two.
         task = asyncio.ensure_future(self._run_claimed(job))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
-    async def _run_claimed(self, job: Job) -> None:
+    async def _run_claimed(self, job: Job) -> bool:
+        claimed: bool | None = None
         try:
             claimed = await self._db.transact(_claim(job, int(self._now_ms())))
             if claimed:
                 await job.work()
             self._telemetry.job_runs.labels(job.name, "ok" if claimed else "elsewhere").inc()
             self._ran_at[job.name] = self._clock()
-        except Exception as error:  # noqa: BLE001  the next period tries again, whatever it was
+        except Exception as error:  # noqa: BLE001  it is tried again, whatever it was
             self._telemetry.job_runs.labels(job.name, "failed").inc()
             self._telemetry.swallow(f"jobs.{job.name}", error)
+        return claimed is not None
 
     # ---- the jobs
 
