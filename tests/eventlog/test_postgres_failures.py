@@ -78,6 +78,10 @@ def test_what_somebody_has_to_change(error: Exception, words: str) -> None:
     ("error", "words"),
     [
         (TimeoutError(), "it does not answer"),
+        (
+            asyncpg.InterfaceError("cannot call f(): connection has been released back to the pool"),
+            "the connection was lost",
+        ),
         (socket.gaierror(-2, "Name or service not known"), "cannot be resolved (Name or service not known)"),
         (asyncpg.TooManyConnectionsError("sorry"), "each takes three): sorry"),
         (asyncpg.UniqueViolationError("twice"), "twice"),

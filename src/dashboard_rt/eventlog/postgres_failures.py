@@ -47,6 +47,9 @@ TO_WAIT = {
     "57014": "a statement took too long",
 }
 
+# What asyncpg says to whoever uses a connection that it has given up meanwhile.
+LOST = ("released back to the pool", "connection is closed", "underlying connection is closed")
+
 
 def breaks(error: BaseException) -> bool:
     """Tell whether the connection on which this was raised has to be thrown away."""
@@ -83,9 +86,11 @@ def _describe_network(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate cannot be verified ({error.verify_message}): name its CA in SSL_CERT_FILE"
     if isinstance(error, ConnectionError) and "rejected SSL" in str(error):
-        return "it speaks no TLS: set DATABASE_SSL=off, or prefer"
+        return "it speaks no TLS: set DATABASE_SSL=off, or it is no PostgreSQL"
     if isinstance(error, socket.gaierror):
         return f"its host name cannot be resolved ({error.strerror})"
     if isinstance(error, asyncpg.exceptions.TargetServerAttributeNotMatched):
         return TO_WAIT["25006"]
+    if isinstance(error, asyncpg.InterfaceError) and any(words in str(error) for words in LOST):
+        return "the connection was lost"
     return "it does not answer" if isinstance(error, TimeoutError) else None
