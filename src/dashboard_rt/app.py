@@ -240,25 +240,6 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
     """Return the ASGI app, on `settings` or on the environment. Raises BadSetting."""
     settings = Settings.read(os.environ) if settings is None else settings
     parts = Parts.assemble(settings, transports)
-    reading = ReadEndpoints(
-        settings=settings,
-        telemetry=parts.telemetry,
-        log=parts.log,
-        broker=parts.broker,
-        hub=parts.hub,
-        dashboard=parts.dashboard,
-        collectors=parts.collectors,
-        stats=Stats(
-            hub=parts.hub,
-            connections=parts.connections,
-            follower=parts.follower,
-            broker=parts.broker,
-            settings=settings,
-            telemetry=parts.telemetry,
-            ingest=parts.ingest.figures if parts.ingest is not None else None,
-        ),
-        access=parts.access,
-    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
@@ -274,7 +255,7 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
             ),
             *publish.routes(parts.publisher, parts.collectors, settings),
             *issue.routes(parts.access, settings),
-            *reading.routes(),
+            *_reading_endpoints(parts).routes(),
             *pages.routes(settings, parts.hub),
         ],
         lifespan=lifespan,
@@ -284,6 +265,28 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
     app.router.redirect_slashes = False  # the gate's business
     app.state.parts = parts
     return app
+
+
+def _reading_endpoints(parts: Parts) -> ReadEndpoints:
+    return ReadEndpoints(
+        settings=parts.settings,
+        telemetry=parts.telemetry,
+        log=parts.log,
+        broker=parts.broker,
+        hub=parts.hub,
+        dashboard=parts.dashboard,
+        collectors=parts.collectors,
+        stats=Stats(
+            hub=parts.hub,
+            connections=parts.connections,
+            follower=parts.follower,
+            broker=parts.broker,
+            settings=parts.settings,
+            telemetry=parts.telemetry,
+            ingest=parts.ingest.figures if parts.ingest is not None else None,
+        ),
+        access=parts.access,
+    )
 
 
 def server_limits(settings: Settings, telemetry: Telemetry) -> ServerLimits:

@@ -72,58 +72,59 @@ class ResumingClient(threading.Thread):
         self.started.set()
 
 
-class RepeatingPublisher(threading.Thread):
+class PacedThread(threading.Thread):
+    """Takes one step after the other until it is stopped, with a pause of `pause` seconds between two on average."""
+
+    def __init__(self, seed: int, pause: float) -> None:
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        self.random = random.Random(seed)
+        self._pause = pause
+        self._stopped = threading.Event()
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End behind the step in work."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        try:
+            while not self._stopped.wait(self.random.uniform(0, 2 * self._pause)):
+                self.step()
+        except BaseException as error:  # noqa: BLE001  the ledger names it
+            self.error = error
+
+
+class RepeatingPublisher(PacedThread):
     """Publishes one number after the other, each with its key, on any server, until it is acknowledged."""
 
     def __init__(
         self, ledger: Ledger, numbers: Iterator[int], addresses: Sequence[Address], seed: int, pause: float
     ) -> None:
-        super().__init__(daemon=True)
-        self.error: BaseException | None = None
+        super().__init__(seed, pause)
         self._ledger = ledger
         self._numbers = numbers
         self._addresses = addresses
-        self._random = random.Random(seed)
-        self._pause = pause
-        self._stopped = threading.Event()
 
-    def stop(self) -> None:
-        """End once the number in work is acknowledged."""
-        self._stopped.set()
-
-    def run(self) -> None:
-        try:
-            while not self._stopped.wait(self._random.uniform(0, 2 * self._pause)):
-                n = next(self._numbers)
-                self._ledger.acknowledged[n] = publish(
-                    n, lambda: self._random.choice(self._addresses), self._ledger
-                )
-        except BaseException as error:  # noqa: BLE001  the ledger names it
-            self.error = error
+    def step(self) -> None:
+        n = next(self._numbers)
+        acknowledged = publish(n, lambda: self.random.choice(self._addresses), self._ledger)
+        self._ledger.acknowledged[n] = acknowledged
 
 
-class RawPublisher(threading.Thread):
+class RawPublisher(PacedThread):
     """Publishes rising numbers on the channel of Redis, as another program would: whether anybody hears them or not."""
 
     def __init__(self, redis: RedisServer, seed: int, pause: float) -> None:
-        super().__init__(daemon=True)
-        self.error: BaseException | None = None
+        super().__init__(seed, pause)
         self.sent = 0
         self._redis = redis
-        self._random = random.Random(seed)
-        self._pause = pause
-        self._stopped = threading.Event()
 
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def run(self) -> None:
-        try:
-            while not self._stopped.wait(self._random.uniform(0, 2 * self._pause)):
-                self._redis.ask("PUBLISH", RAW, json.dumps({"n": self.sent}))
-                self.sent += 1
-        except BaseException as error:  # noqa: BLE001  the ledger names it
-            self.error = error
+    def step(self) -> None:
+        self._redis.ask("PUBLISH", RAW, json.dumps({"n": self.sent}))
+        self.sent += 1
 
 
 def publish(n: int, choose: Callable[[], Address], ledger: Ledger) -> int:
