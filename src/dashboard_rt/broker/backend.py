@@ -69,6 +69,9 @@ class Inbox:
         self._events.append(event)
         self._arrived.set()
 
+    def __len__(self) -> int:
+        return len(self._events)
+
     async def get(self) -> Event:
         while not self._events:
             self._arrived.clear()
@@ -222,9 +225,10 @@ class ReconnectingBackend(ReconnectingListener, BroadcastBackend):
         """Return the next event, one in each turn of the loop.
 
         broadcaster's own loop never yields and its queues have no bounds: without this a burst would be moved to
-        where nothing counts it, and be delivered in one turn.
+        where nothing counts it, and be delivered in one turn. An empty inbox is waited for, which yields anyway.
         """
-        await asyncio.sleep(0)
+        if self._inbox:
+            await asyncio.sleep(0)
         return await self._inbox.get()
 
     # ---- what is heard
