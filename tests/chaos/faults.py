@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,8 @@ from tests.services.process import Service
 
 Pause = Callable[[float], object]  # returns early when the run is over
 CHANNEL = "dashboard_rt"
+START_LIMIT = 90.0  # seconds, in which a server starts beside other faults
+STARTUP_FAILED = 1  # the status of a server that waited in vain for its database
 
 
 class Fault(NamedTuple):
@@ -96,13 +99,26 @@ def cut_postgres(world: World, dice: random.Random, pause: Pause) -> None:
     )
 
 
+def start_patiently(server: Server) -> None:
+    """Start a server as a platform does: again when it ended, because other faults keep its database away meanwhile."""
+    deadline = time.monotonic() + START_LIMIT
+    while True:
+        try:
+            server.start(deadline - time.monotonic())
+            return
+        except AssertionError:
+            ended = server.process is not None and server.process.poll() == STARTUP_FAILED
+            if not ended or time.monotonic() > deadline:
+                raise
+
+
 def kill_server(server: Server, dice: random.Random, pause: Pause) -> None:
     for process in family(server):
         with suppress(psutil.NoSuchProcess):
             process.kill()
     server.kill()
     pause(dice.uniform(0, 3))
-    server.start()
+    start_patiently(server)
 
 
 def terminate_server(server: Server, dice: random.Random, pause: Pause) -> None:
@@ -112,7 +128,7 @@ def terminate_server(server: Server, dice: random.Random, pause: Pause) -> None:
             process.send_signal(signal.SIGTERM)
     status = server.wait(40)
     assert status in (0, 1), f"a server ended with {status}"  # 1: what it waited for had been frozen
-    server.start()
+    start_patiently(server)
 
 
 def freeze_server(server: Server, dice: random.Random, pause: Pause) -> None:

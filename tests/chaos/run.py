@@ -112,8 +112,13 @@ def stop(threads: Sequence[Worker]) -> None:
 
 def failures(threads: Sequence[Worker]) -> list[str]:
     """Name the threads that failed, and those that have not ended."""
-    failed = [f"FAILED: {type(thread).__name__}: {thread.error!r}" for thread in threads if thread.error]
+    failed = [f"FAILED: {type(thread).__name__}: {_full(thread.error)}" for thread in threads if thread.error]
     return failed + [f"FAILED: {type(t).__name__} does not end" for t in threads if t.is_alive()]
+
+
+def _full(error: BaseException) -> str:
+    """Return an error with its notes, such as the log of a server that did not start."""
+    return "\n".join([repr(error), *getattr(error, "__notes__", [])])
 
 
 def finish(clients: list[ResumingClient]) -> list[str]:

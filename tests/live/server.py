@@ -116,15 +116,17 @@ class Server:
         self._own: Api | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Server:
+    def start(self, limit: float = START_LIMIT) -> Server:
+        """Start it, and return when it answers; `limit` in seconds."""
         self._close_apis()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, cwd=self.directory, env=self.env, stdout=log, stderr=log
             )
         try:
-            until(self._up, "the server answers /up", START_LIMIT)
-        except BaseException:
+            until(self._up, "the server answers /up", limit)
+        except BaseException as error:
+            error.add_note(self.output()[-4000:])
             self.kill()
             raise
         return self
@@ -132,7 +134,7 @@ class Server:
     def _up(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
-            raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.output()[-4000:]}")
+            raise AssertionError(f"the server ended with {self.process.returncode}")
         try:
             return ask(self.address, "GET", "/up").status == 200
         except (OSError, Closed):
