@@ -97,10 +97,16 @@ class Service:
         self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it as a crash would. Does nothing when it does not run."""
+        """End it as a crash would, with all of its processes. Does nothing when it does not run."""
         if self._process is None:
             return
         if self.running:
-            self.signal(signal.SIGKILL)
+            parent = psutil.Process(self.pid)
+            parent.suspend()  # or it starts one more behind our back, which holds what the next start needs
+            children = parent.children(recursive=True)
+            for process in [parent, *children]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(children, timeout=START_LIMIT)
         self._process.wait()
         self._process = None
