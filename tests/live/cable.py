@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tests.live.wire import Address, Head, Headers, Wire, read_head, request_bytes
+from tests.live.wire import Address, Head, Headers, Unavailable, Wire, read_head, request_bytes
 
 V1 = "actioncable-v1-json"
 EXT = "actioncable-v1-ext-json"
@@ -121,6 +121,8 @@ class CableClient:
         target: str = "/cable",
     ) -> None:
         self.wire, self.head = upgrade(address, protocols, headers, early, rcvbuf, target=target)
+        if self.head.status == 503:
+            raise Unavailable(self.head)
         assert self.head.status == 101, self.head
         self.protocol = self.head.get("sec-websocket-protocol")
         self._fences = 0

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from tests.live.cable import EXT, V1, CableClient, CableClosed, command, identifier
 from tests.live.sse import Ended, SseClient
-from tests.live.wire import Address, Closed
+from tests.live.wire import Address, Closed, Unavailable
 
 TRANSPORTS = ("sse", "cable-v1", "cable-ext")
 
@@ -295,4 +295,4 @@ def follow(
     return KINDS[transport](address, stream, asked, rcvbuf)
 
 
-ENDINGS = (Goodbye, Ended, CableClosed, Closed, ConnectionError)
+ENDINGS = (Goodbye, Ended, CableClosed, Closed, Unavailable, ConnectionError)

@@ -82,6 +82,10 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
+class Unavailable(Exception):
+    """The server answered 503: it comes up, or goes down."""
+
+
 class Wire:
     """A socket and what was read from it but not yet asked for."""
 

@@ -503,6 +503,31 @@ def test_another_origin_is_404_without_an_upgrade() -> None:
     run(work)
 
 
+@pytest.mark.parametrize("deflate", [False, True])
+def test_a_handshake_in_work_at_the_shutdown_is_503(deflate: bool) -> None:
+    asked, answering = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.set()
+        await answering.wait()
+        await send({"type": "websocket.accept"})
+
+    async def work(world: World) -> None:
+        world.routes["/slow"] = app
+        peer = await world.connect()
+        peer.say(handshake("/slow"))
+        await asked.wait()
+        (connection,) = world.state.connections
+        connection.shutdown()
+        answering.set()
+        answer = await peer.rest()
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nretry-after: 1\r\n" in answer.lower()
+        assert answer.count(b"HTTP/1.1") == 1
+        await until(lambda: not world.state.tasks)
+
+    run(work, ws_per_message_deflate=deflate)
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent
@@ -113,6 +114,19 @@ class WebSocketProtocol(PortionedInput, WebSocketsSansIOProtocol):
             self.hold()
             self.go_on()
         return message
+
+    def shutdown(self) -> None:
+        """Close as uvicorn does at its end; a handshake that waits for its answer gets 503, not uvicorn's 500."""
+        if self.handshake_complete or self.close_sent or self.initial_response is not None:
+            super().shutdown()
+            return
+        self.stop_keepalive()
+        response = self.conn.reject(HTTPStatus.SERVICE_UNAVAILABLE, "The server is restarting: try again.\n")
+        response.headers["retry-after"] = "1"
+        self.conn.send_response(response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
+        self.close_sent = self.handshake_complete = True  # the app's own answer comes too late
 
     def send_receive_event_to_app(self) -> None:
         """Pass a message on as uvicorn does, but log no traceback for a text that is not UTF-8: the peer's fault."""
