@@ -1,7 +1,5 @@
 /** Puts the page together: settings in, panels out, and the buttons. The only file that knows both transports. */
-import { createCable } from "./client/cable.js";
-import { createSse } from "./client/sse.js";
-import { ticketsFrom } from "./client/ticket.js";
+import { connectCable, connectSse, ticketsFrom } from "./client/index.js";
 import { createPanel } from "./panel.js";
 
 const settings = JSON.parse(document.querySelector("#page-settings").textContent);
@@ -9,7 +7,10 @@ const position = document.querySelector("meta[name=stream-position]").content;
 const template = document.querySelector("#panel-template");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-const wires = { sse: { title: "Server-Sent Events", open: openSse }, cable: { title: "Action Cable", open: openCable } };
+const wires = {
+  sse: { title: "Server-Sent Events", connect: connectSse, endpoint: settings.sse_endpoint },
+  cable: { title: "Action Cable", connect: connectCable, endpoint: settings.cable_endpoint },
+};
 const shown = settings.view === "both" ? ["sse", "cable"] : [settings.view];
 
 /**
@@ -61,79 +62,64 @@ const ticket = settings.tickets
   ? ticketsFrom(new URL(settings.tickets, location.href).href, { streams: [settings.stream], token })
   : undefined;
 
-function openSse(handlers) {
-  return createSse({
-    ...handlers,
-    ticket,
-    url: new URL(settings.sse_endpoint, location.href).href,
-    stream: settings.stream,
-    staleAfter: settings.sse_connection_timeout * 1000,
-    base: settings.sse_retry_interval,
-  });
-}
+const tuning = {
+  sse: { lostAfter: settings.sse_connection_timeout * 1000, backoffBase: settings.sse_retry_interval },
+  cable: {},
+};
 
-function openCable(handlers) {
-  const url = new URL(settings.cable_endpoint, location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  const identifier = JSON.stringify({ channel: "DashboardUpdatesChannel", stream: settings.stream });
-  return createCable({ ...handlers, ticket, url: url.href, identifier });
-}
+/** One panel and its client, of which there is a new one after each Disconnect. */
+function openPanel(transport) {
+  const { title, connect, endpoint } = wires[transport];
+  const panel = createPanel(template, { transport, title, endpoint: `${transport === "sse" ? "GET" : "WS"} ${endpoint}`, now });
+  const connection = { panel, client: undefined, open };
+  let at = position;
 
-function connect(transport) {
-  const { title, open } = wires[transport];
-  const endpoint = transport === "sse" ? `GET ${settings.sse_endpoint}` : `WS ${settings.cable_endpoint}`;
-  const panel = createPanel(template, { transport, title, endpoint, now });
-  const client = open({
-    position,
-    onState: (state, loss) => panel.setState(state, loss),
-    onVerdict: (verdict) => {
-      panel.setVerdict(verdict, client.position);
-      drawSoon();
-    },
-    onUpdate: (data, at) => {
-      panel.update(data, at);
-      drawSoon();
-    },
-    onIgnored: (what) => {
-      console.warn(`${title}: a frame was not understood (${what})`);
-      panel.ignored();
-      drawSoon();
-    },
-  });
+  function open() {
+    connection.client = connect({
+      ...tuning[transport],
+      url: endpoint,
+      stream: settings.stream,
+      position: at,
+      ticket,
+      onState(state, detail) {
+        at = connection.client.position;
+        panel.setState(state, detail);
+      },
+      onVerdict(verdict) {
+        panel.setVerdict(verdict, verdict.position);
+        drawSoon();
+      },
+      onUpdate(data, detail) {
+        panel.update(data, detail.position);
+        drawSoon();
+      },
+      onIgnored(what) {
+        console.warn(`${title}: a frame was not understood (${what})`);
+        panel.ignored();
+        drawSoon();
+      },
+    });
+    panel.setState("connecting", {});
+  }
+
   panel.start(settings.snapshot, position);
-  panel.setState("stopped", {});
-  panel.toggle.addEventListener("click", () => (client.state === "stopped" ? client.open() : client.close()));
+  panel.setState("closed", {});
+  panel.toggle.addEventListener("click", () => (isOpen(connection) ? connection.client.close() : open()));
   document.querySelector("#panels").append(panel.element);
-  return { panel, client };
+  return connection;
 }
 
-const connections = shown.map(connect);
-const each = (act) => () => connections.forEach(({ client }) => act(client));
+const isOpen = ({ client }) => client !== undefined && client.state !== "closed";
+const connections = shown.map(openPanel);
 
-// --- the page's life: a page in the back-forward cache must hold no connection, and wants it again when it comes back
-
-let asleep = [];
-
-addEventListener("pagehide", () => {
-  asleep = connections.filter(({ client }) => client.state !== "stopped");
-  each((client) => client.close())();
-});
-addEventListener("pageshow", (event) => {
-  if (event.persisted) asleep.forEach(({ client }) => client.open());
-});
-addEventListener("online", each((client) => client.wake()));
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) return;
-  each((client) => client.wake())();
-  draw();
-});
+document.addEventListener("visibilitychange", draw);
 
 // --- what the server has to do without, in its words; that it does not answer is the panels' to tell
 
 const HEALTH_SECONDS = 5;
 
 async function showHealth() {
-  if (document.hidden || !connections.some(({ client }) => client.state === "live")) return;
+  if (document.hidden || !connections.some(({ client }) => client?.state === "live")) return;
   // An error of the server, or a page of a proxy, has no such list.
   const { degraded = [] } = await fetch(settings.health_endpoint)
     .then((response) => response.json())
@@ -169,4 +155,4 @@ draw();
 showHealth();
 setInterval(showHealth, HEALTH_SECONDS * 1000);
 setInterval(draw, 1000); // ages grow without any update
-if (settings.sse_auto_refresh) each((client) => client.open())();
+if (settings.sse_auto_refresh) connections.forEach(({ open }) => open());

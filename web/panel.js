@@ -19,6 +19,14 @@ const REASONS = {
   full: "The server is full",
   unavailable: "The server cannot check tickets now",
   silence: "No sign of life",
+  lost: "The connection was lost",
+  refused: "The server refused the stream",
+  rejected: "There is no such stream",
+  no_ticket: "No ticket",
+  bad_url: "The browser refuses the address",
+  offline: "There is no network",
+  hidden: "Paused while nobody looks",
+  online: "The network is back",
   unauthorized: "Not allowed",
   token_expired: "The permission ran out",
 };
@@ -61,9 +69,9 @@ export function createPanel(template, { transport, title, endpoint, now }) {
     },
     /** Not left to draw(): whether one is connected is true in a paused or hidden page, too. */
     setState(state, loss) {
-      if (state !== "live") memory.liveAt = Infinity;
-      const stopped = state === "stopped";
-      this.toggle.textContent = stopped ? "Connect" : "Disconnect";
+      if (state === "connecting") memory.liveAt = Infinity;
+      const closed = state === "closed";
+      this.toggle.textContent = closed ? "Connect" : "Disconnect";
       this.toggle.setAttribute("aria-label", `${this.toggle.textContent} ${title}`);
       write(fields.loss, describe(state, loss));
       if (element.dataset.state === state && fields.state.textContent) return;
@@ -100,9 +108,9 @@ function write(field, text) {
   if (field.textContent !== text) field.textContent = text;
 }
 
-function describe(state, { reason, retryIn }) {
-  if (!reason || state === "live") return "";
-  const said = REASONS[reason] ?? reason;
+function describe(state, { reason, retryIn, message }) {
+  if (!reason || state === "live" || (state === "closed" && reason === "closed")) return "";
+  const said = `${REASONS[reason] ?? reason}${message ? `: ${message}` : ""}`;
   return retryIn === undefined ? said : `${said}, next attempt in ${seconds(retryIn)}`;
 }
 

@@ -44,7 +44,7 @@ def test_the_demo_gets_a_ticket_for_each_attempt(
         shows(server, opened.page)
         assert opened.errors == []
         server.kill()
-        wait_for_state(opened.page, "reconnecting")
+        wait_for_state(opened.page, "waiting|connecting")
         server.start()
         wait_for_state(opened.page, "live")
         shows(server, opened.page)
@@ -56,7 +56,7 @@ def test_the_page_hands_in_the_ticket_behind_its_address(
     with Server(tmp_path, AUTH) as server:
         locked = open_page(server)
         expect(locked.page.locator("#locked")).to_be_visible()
-        wait_for_state(locked.page, "stopped")
+        wait_for_state(locked.page, "closed")
         expect(field(locked.page, "sse", "loss")).to_contain_text("No ticket")
         opened = open_page(server, f"/dashboard#ticket={ticket(server, once=False)}")
         expect(opened.page.locator("#locked")).to_be_hidden()

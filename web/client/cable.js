@@ -1,115 +1,91 @@
 /**
- * A small Action Cable client for one subscription that resumes (protocol §2).
- * It prefers the extended protocol, whose frames carry positions, and hands the last one back when it subscribes again. On plain
- * v1 only the confirmation carries a position: after a reconnect updates may then come twice, but none is missed.
+ * Action Cable with one subscription that resumes (docs/protocol.md §2).
+ * It prefers the extended protocol, whose frames carry positions, and hands the last one back when it subscribes again. On plain v1 only
+ * the confirmation carries a position: after a reconnect updates may then come twice, but none is missed.
  */
-import { createLink } from "./link.js";
-import { parseObject } from "./parse.js";
-import { dialWithTicket } from "./ticket.js";
+import { createClient } from "./client.js";
+import { parseObject } from "./json.js";
 
 export const PROTOCOLS = ["actioncable-v1-ext-json", "actioncable-v1-json"];
 
-/** The server pings every 3 s; two missed mean that nobody is there (as in Rails' own client). In ms. */
-const STALE_AFTER = 6000;
 /** An unconfirmed subscribe is sent again: the server answers duplicates, and pings alone would keep a deaf connection up. In ms. */
 const SUBSCRIBE_AGAIN_AFTER = 3000;
 const OPEN = 1; // WebSocket.OPEN, spelled out so that a fake needs no constants
 
 /**
- * @param {{
- *   url: string, identifier: string, position?: string, staleAfter?: number, ticket?: string | (() => string | Promise<string>),
- *   onState: Function, onVerdict: Function, onUpdate: Function, onIgnored?: Function, WebSocket?: Function,
- * }} options and those of createLink. `onUpdate(data, position)`, `onVerdict({verdict, position})`. The identifier is opaque text
+ * Connect, and stay connected until `close()`. The server pings every 3 s; two missed mean that nobody is there (as in Rails' own client).
+ * @param {import("./index.d.ts").CableOptions} options
+ * @returns {import("./index.d.ts").Client}
  */
-export function createCable(options) {
-  const { url, identifier, ticket, onVerdict, onUpdate, onIgnored = () => {}, WebSocket = globalThis.WebSocket } = options;
-  const { setTimeout = later, clearTimeout = never } = options;
-  let position = options.position ?? "";
-  const link = createLink({
-    staleAfter: STALE_AFTER,
-    ...options,
-    dial: (line) => dialWithTicket(url, ticket, line, (address) => dial(address, line)),
-  });
+export function connectCable(options) {
+  const { stream, channel = "DashboardUpdatesChannel" } = options;
+  const identifier = JSON.stringify({ channel, stream });
+  const comesBack = typeof options.ticket === "function";
+  return createClient(options, { transport: "cable", staleAfter: 6000, lostAfter: 9000, createDial });
 
-  function dial(address, line) {
-    const socket = new WebSocket(address, PROTOCOLS);
-    let confirmed = false;
-    let again = null;
+  /** @param {import("./index.d.ts").Platform} platform @returns {import("./client.js").Dial} */
+  function createDial({ WebSocket, setTimeout, clearTimeout }) {
+    if (!WebSocket) throw new TypeError("There is no WebSocket here: pass one as platform.WebSocket.");
+    return (address, session) => {
+      address.protocol = address.protocol.replace("http", "ws");
+      const socket = new WebSocket(address.href, PROTOCOLS);
+      let confirmed = false;
+      /** @type {unknown} */
+      let again;
 
-    function subscribe() {
-      clearTimeout(again);
-      if (confirmed || socket.readyState !== OPEN) return;
-      socket.send(JSON.stringify({ command: "subscribe", identifier, ...(position && { last_event_id: position }) }));
-      again = setTimeout(subscribe, SUBSCRIBE_AGAIN_AFTER);
-    }
+      function subscribe() {
+        clearTimeout(again);
+        if (confirmed || socket.readyState !== OPEN) return;
+        const resume = session.position && { last_event_id: session.position };
+        socket.send(JSON.stringify({ command: "subscribe", identifier, ...(resume || {}) }));
+        again = setTimeout(subscribe, SUBSCRIBE_AGAIN_AFTER);
+      }
 
-    function confirm(frame) {
-      if (confirmed) return; // the answer to a subscribe that was sent twice
-      confirmed = true;
-      clearTimeout(again);
-      // What is replayed comes after the confirmation: until then a recovered client's own position stays the true one.
-      if (frame.verdict !== "recovered") position = frame.position ?? position;
-      line.live();
-      onVerdict({ verdict: frame.verdict, position: frame.position });
-    }
+      /** @type {Record<string, (frame: Record<string, unknown>) => void>} */
+      const answers = {
+        welcome: subscribe,
+        ping() {},
+        confirm_subscription(frame) {
+          if (confirmed) return; // the answer to a subscribe that was sent twice
+          confirmed = true;
+          clearTimeout(again);
+          session.verdict(frame);
+        },
+        reject_subscription: () => session.lost({ reason: "rejected", final: true }),
+        disconnect: ({ reason, reconnect, retry_in: retryIn }) =>
+          session.lost({ reason, retryIn, final: reconnect === false && !(comesBack && MENDED_BY_A_TICKET.includes(reason)) }),
+        confirm_history() {},
+        reject_history() {},
+      };
 
-    function receive(frame) {
-      position = positionOf(frame) ?? position;
-      onUpdate(frame.message, position);
-    }
+      socket.onmessage = ({ data }) => {
+        session.heard();
+        const frame = parseObject(data);
+        if (!frame) return session.ignored("bad_json");
+        if ("identifier" in frame && frame.identifier !== identifier) return session.ignored("unknown_identifier");
+        if (frame.type === undefined && "message" in frame) return session.update(frame.message, positionOf(frame), data.length);
+        if (!Object.hasOwn(answers, /** @type {string} */ (frame.type))) return session.ignored("unknown_type");
+        answers[/** @type {string} */ (frame.type)](frame);
+      };
+      // `error` says nothing that the `close` behind it does not.
+      socket.onclose = ({ code }) => session.lost({ reason: "lost", status: code });
 
-    const answers = {
-      welcome: subscribe,
-      ping: () => {},
-      confirm_subscription: confirm,
-      reject_subscription: () => line.lost({ reason: "subscription rejected", reconnect: false }),
-      disconnect: (frame) => line.lost(lossOf(frame, typeof ticket === "function")),
-      confirm_history: () => {},
-      reject_history: () => {},
-    };
-
-    socket.onmessage = (event) => {
-      line.heard();
-      const frame = typeof event.data === "string" ? parseObject(event.data) : undefined;
-      if (frame === undefined) return onIgnored("bad_json");
-      if ("identifier" in frame && frame.identifier !== identifier) return onIgnored("unknown_identifier");
-      if (frame.type === undefined && "message" in frame) return receive(frame);
-      if (!Object.hasOwn(answers, frame.type)) return onIgnored("unknown_type");
-      answers[frame.type](frame);
-    };
-    // `error` says nothing that the `close` behind it does not.
-    socket.onclose = (event) => line.lost({ reason: `closed (${event.code})` });
-
-    return () => {
-      clearTimeout(again);
-      socket.onmessage = socket.onclose = null;
-      socket.close();
+      return () => {
+        clearTimeout(again);
+        socket.onmessage = socket.onclose = null;
+        socket.close();
+      };
     };
   }
-
-  return {
-    open: link.open,
-    close: link.close,
-    wake: link.wake,
-    get state() {
-      return link.state;
-    },
-    get position() {
-      return position;
-    },
-  };
 }
 
-/** The position of a data frame of the extended protocol; undefined without the triple (answers to `refresh` have none). */
+/** Who fetches tickets comes back with a new one. @type {unknown[]} */
+const MENDED_BY_A_TICKET = ["token_expired", "unauthorized"];
+
+/**
+ * The position of a data frame of the extended protocol; undefined without the triple (answers to `refresh` have none).
+ * @param {Record<string, unknown>} frame
+ */
 function positionOf({ epoch, offset }) {
-  return epoch === undefined || offset === undefined ? undefined : `${epoch}-${offset}`;
+  return typeof epoch === "string" && Number.isSafeInteger(offset) ? `${epoch}-${offset}` : undefined;
 }
-
-/** Who fetches tickets comes back with a new one when the last has ended. */
-function lossOf({ reason, reconnect, retry_in: retryIn }, fetchesTickets) {
-  const mayReturn = reconnect !== false || (fetchesTickets && reason === "token_expired");
-  return { reason: reason ?? "disconnected", retryIn, reconnect: mayReturn };
-}
-
-const later = (act, delay) => globalThis.setTimeout(act, delay);
-const never = (timer) => globalThis.clearTimeout(timer);

@@ -1,81 +1,68 @@
 /**
- * Server-Sent Events through the browser's own EventSource (protocol §1).
- * The browser retries a lost stream by itself and sends its `Last-Event-ID`. Only when it has given up for good (any status but 200), or
- * when the stream has gone silent, is it replaced by a new one, which carries the position in its address. With a `ticket` function it is
- * replaced after each loss: the browser would come back with a ticket that was used.
+ * Server-Sent Events (docs/protocol.md §1), through the browser's own EventSource or a replacement such as FetchEventSource.
+ *
+ * After each loss the EventSource is replaced, and the position goes into the address of the next. The browser's own retries are not
+ * used: they come after a fixed time without jitter, for ever with the ticket that was used up, and not at all after any status but 200.
  */
-import { createLink } from "./link.js";
-import { parseObject, parseJson } from "./parse.js";
-import { dialWithTicket } from "./ticket.js";
+import { createClient } from "./client.js";
+import { parseJson, parseObject } from "./json.js";
 
 const CLOSED = 2; // EventSource.CLOSED, spelled out so that a fake needs no constants
+/** Statuses after which coming back is of no use, where the EventSource tells them: 204 is how a server ends one (WHATWG HTML §9.2). */
+const FINAL = /** @type {Record<number, string>} */ ({ 204: "ended", 401: "unauthorized", 403: "unauthorized" });
 
 /**
- * @param {{
- *   url: string, stream?: string, position?: string, staleAfter?: number, ticket?: string | (() => string | Promise<string>),
- *   onState: Function, onVerdict: Function, onUpdate: Function, onIgnored?: Function, EventSource?: Function,
- * }} options and those of createLink. `onUpdate(data, position)`, `onVerdict({verdict, position, replaying, missed})`
+ * Connect, and stay connected until `close()`. The heartbeat comes every 15 s.
+ * @param {import("./index.d.ts").ClientOptions} options
+ * @returns {import("./index.d.ts").Client}
  */
-export function createSse(options) {
-  const { url, stream, ticket, onVerdict, onUpdate, onIgnored = () => {}, EventSource = globalThis.EventSource } = options;
-  let position = options.position ?? "";
-  const fetchesTickets = typeof ticket === "function";
-  const link = createLink({
-    staleAfter: 30_000,
-    ...options,
-    dial: (line) => dialWithTicket(url, ticket, line, (address) => dial(address, line)),
-  });
+export function connectSse(options) {
+  const comesBack = typeof options.ticket === "function";
+  return createClient(options, { transport: "sse", staleAfter: 20_000, lostAfter: 30_000, createDial });
 
-  function dial(address, line) {
-    const source = new EventSource(streamAddress(address, stream, position));
-    let farewell = {};
-    const on = (type, act) =>
-      source.addEventListener(type, (event) => {
-        line.heard();
-        position = event.lastEventId || position;
-        act(event.data);
-      });
-    on("verdict", (data) => {
-      farewell = {};
-      line.live();
-      onVerdict(parseObject(data) ?? {});
-    });
-    on("message", (data) => {
-      const update = parseJson(data);
-      if (update === undefined) onIgnored("bad_json");
-      else onUpdate(update, position);
-    });
-    on("heartbeat", () => {});
-    on("goodbye", (data) => {
-      const { reason, retry_ms: retryIn } = parseObject(data) ?? {};
-      farewell = { reason, retryIn };
-      // A stream that ended because its token did would be asked for again with the same token, for ever.
-      if (reason === "token_expired" && !fetchesTickets) line.lost({ reason, reconnect: false });
-    });
-    source.addEventListener("error", () => {
-      if (source.readyState === CLOSED) line.lost({ reason: "refused" });
-      else if (fetchesTickets) line.lost({ reason: "connection lost", ...farewell });
-      else line.faltered({ reason: "connection lost", ...farewell });
-    });
-    return () => source.close();
+  /** @param {import("./index.d.ts").Platform} platform @returns {import("./client.js").Dial} */
+  function createDial({ EventSource }) {
+    if (!EventSource) throw new TypeError("There is no EventSource here: pass one, such as FetchEventSource, as platform.EventSource.");
+    return (address, session) => {
+      const source = new EventSource(streamAddress(address, options.stream, session.position));
+      listen(source, session);
+      return () => source.close();
+    };
   }
 
-  return {
-    open: link.open,
-    close: link.close,
-    wake: link.wake,
-    get state() {
-      return link.state;
-    },
-    get position() {
-      return position;
-    },
-  };
+  /** @param {EventSource} source @param {import("./client.js").Session} session */
+  function listen(source, session) {
+    /** @param {string} type @param {(event: MessageEvent) => void} act */
+    const on = (type, act) =>
+      source.addEventListener(type, (event) => {
+        session.heard();
+        act(/** @type {MessageEvent} */ (event));
+      });
+    on("open", () => {});
+    on("heartbeat", () => {});
+    on("verdict", ({ data }) => session.verdict(parseObject(data) ?? {}));
+    on("message", ({ data, lastEventId }) => session.update(parseJson(data), lastEventId || undefined, data.length));
+    on("goodbye", ({ data }) => {
+      const { reason, retry_ms: retryIn } = parseObject(data) ?? {};
+      // A stream that ended because its ticket did would be asked for again with the same one, for ever.
+      session.lost({ reason, retryIn, final: reason === "token_expired" && !comesBack });
+    });
+    source.addEventListener("error", (event) => {
+      const { status } = /** @type {{status?: number}} */ (event);
+      const refused = source.readyState === CLOSED;
+      const final = refused && status !== undefined && Object.hasOwn(FINAL, status) && (status === 204 || !comesBack);
+      const reason = final ? FINAL[status] : refused ? "refused" : "lost";
+      // What its `retry:` line said, which the browser's own does not show.
+      session.lost({ reason, status, final, retryIn: /** @type {{retry?: number}} */ (source).retry });
+    });
+  }
 }
 
-/** The stream's address with the cursor in it: a new EventSource cannot set the `Last-Event-ID` header. */
-export function streamAddress(url, stream, position) {
-  const address = new URL(url);
+/**
+ * The stream's address with the cursor in it: a new EventSource cannot set the header `Last-Event-ID`.
+ * @param {URL} address @param {string | undefined} stream @param {string} position
+ */
+function streamAddress(address, stream, position) {
   if (stream) address.searchParams.set("stream", stream);
   if (position) address.searchParams.set("last_event_id", position);
   return address.href;
