@@ -3,6 +3,7 @@
  * which they differ.
  */
 import { AddressError, askForAddress } from "./address.js";
+import { createTell } from "./callbacks.js";
 import { createConnection } from "./connection.js";
 import { createCursor } from "./cursor.js";
 import { createPlatform } from "./platform.js";
@@ -30,22 +31,8 @@ export function createClient(options, { transport, createDial, ...limits }) {
   const cursor = createCursor(options.position);
   const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, characters: 0 };
   const dial = createDial(platform);
+  const tell = createTell(options);
   let wasLive = false;
-
-  /**
-   * A callback that throws is the app's fault, told where its other faults are, and must not break the connection.
-   * @template {"onUpdate" | "onVerdict" | "onState" | "onIgnored"} Name
-   * @param {Name} name @param {Parameters<NonNullable<ClientOptions[Name]>>} told
-   */
-  function tell(name, ...told) {
-    try {
-      /** @type {((...told: unknown[]) => void) | undefined} */ (options[name])?.(...told);
-    } catch (error) {
-      // Node has no reportError.
-      if (typeof reportError === "function") reportError(error);
-      else console.error(error);
-    }
-  }
 
   /** @param {import("./connection.js").Line} line @returns {Session} */
   function createSession(line) {

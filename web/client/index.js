@@ -1,4 +1,5 @@
 /** The clients of dashboard-rt for browsers, workers and Node. */
 export { connectCable } from "./cable.js";
+export { FetchEventSource } from "./fetch-event-source.js";
 export { connectSse } from "./sse.js";
 export { ticketsFrom } from "./ticket.js";

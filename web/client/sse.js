@@ -7,7 +7,7 @@
 import { createClient } from "./client.js";
 import { parseJson, parseObject } from "./json.js";
 
-const CLOSED = 2; // EventSource.CLOSED, spelled out so that a fake needs no constants
+const [OPEN, CLOSED] = [1, 2]; // of EventSource, spelled out so that a fake needs no constants
 /** Statuses after which coming back is of no use, where the EventSource tells them: 204 is how a server ends one (WHATWG HTML §9.2). */
 const FINAL = /** @type {Record<number, string>} */ ({ 204: "ended", 401: "unauthorized", 403: "unauthorized" });
 
@@ -30,7 +30,7 @@ export function connectSse(options) {
     };
   }
 
-  /** @param {EventSource} source @param {import("./client.js").Session} session */
+  /** @param {import("./index.d.ts").EventSourceLike} source @param {import("./client.js").Session} session */
   function listen(source, session) {
     /** @param {string} type @param {(event: MessageEvent) => void} act */
     const on = (type, act) =>
@@ -48,6 +48,8 @@ export function connectSse(options) {
       session.lost({ reason, retryIn, final: reason === "token_expired" && !comesBack });
     });
     source.addEventListener("error", (event) => {
+      // An event that the server has named so.
+      if (source.readyState === OPEN) return session.ignored("unknown_type");
       const { status } = /** @type {{status?: number}} */ (event);
       const refused = source.readyState === CLOSED;
       const final = refused && status !== undefined && Object.hasOwn(FINAL, status) && (status === 204 || !comesBack);
