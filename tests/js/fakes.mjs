@@ -1,4 +1,4 @@
-/** Fakes of what a browser provides: a clock that the test moves, and the two kinds of connection. */
+/** Fakes of what a browser provides: a clock that the test moves, a page, and the two kinds of connection. */
 
 export class FakeClock {
   #timers = new Map();
@@ -8,7 +8,7 @@ export class FakeClock {
   now = () => this.time;
   setTimeout = (act, delay) => {
     this.#names += 1;
-    this.#timers.set(this.#names, { act, due: this.time + delay });
+    this.#timers.set(this.#names, { act, due: this.time + Math.max(0, delay) });
     return this.#names;
   };
   clearTimeout = (name) => this.#timers.delete(name);
@@ -41,29 +41,68 @@ export class FakeClock {
   }
 }
 
-/** The clock and randomness that a client is given. `random` is 0.5 unless a test sets it. */
-export function surroundings(clock, more = {}) {
-  const { now, setTimeout, clearTimeout } = clock;
-  return { now, setTimeout, clearTimeout, random: () => 0.5, isHidden: () => false, ...more };
+/** An EventTarget that knows how many listen to it. */
+class CountedTarget extends EventTarget {
+  listeners = 0;
+  addEventListener(...listener) {
+    super.addEventListener(...listener);
+    this.listeners += 1;
+  }
+  removeEventListener(...listener) {
+    super.removeEventListener(...listener);
+    this.listeners -= 1;
+  }
+  emits(type, more = {}) {
+    this.dispatchEvent(Object.assign(new Event(type), more));
+  }
+}
+
+/** The window and the document of a page that the test shows and hides. */
+export class FakePage {
+  window = Object.assign(new CountedTarget(), { navigator: { onLine: true } });
+  document = Object.assign(new CountedTarget(), { hidden: false, baseURI: "http://host/page" });
+
+  get listeners() {
+    return this.window.listeners + this.document.listeners;
+  }
+  hides() {
+    this.document.hidden = true;
+    this.document.emits("visibilitychange");
+  }
+  shows() {
+    this.document.hidden = false;
+    this.document.emits("visibilitychange");
+  }
+  goesOffline() {
+    this.window.navigator.onLine = false;
+    this.window.emits("offline");
+  }
+  comesOnline() {
+    this.window.navigator.onLine = true;
+    this.window.emits("online");
+  }
 }
 
 /** Records what a client reports, in order. */
-export function recorder() {
+export function createRecorder() {
   const reported = { states: [], verdicts: [], updates: [], ignored: [] };
-  const handlers = {
-    onState: (state, loss) => reported.states.push([state, loss]),
+  const callbacks = {
+    onState: (state, detail) => reported.states.push([state, detail]),
     onVerdict: (verdict) => reported.verdicts.push(verdict),
-    onUpdate: (data, position) => reported.updates.push([data, position]),
+    onUpdate: (data, detail) => reported.updates.push([data, detail.position]),
     onIgnored: (what) => reported.ignored.push(what),
   };
-  return { ...reported, handlers, last: () => reported.states.at(-1) };
+  return { ...reported, callbacks, last: () => reported.states.at(-1), names: () => reported.states.map(([state]) => state) };
 }
 
-export function fakeWebSocket() {
+export function createFakeWebSocket() {
   return class FakeWebSocket {
     static all = [];
     static get latest() {
       return this.all.at(-1);
+    }
+    static get open() {
+      return this.all.filter(({ readyState }) => readyState < 2).length;
     }
 
     readyState = 0;
@@ -72,7 +111,7 @@ export function fakeWebSocket() {
     onclose = null;
 
     constructor(url, protocols) {
-      Object.assign(this, { url, protocols });
+      Object.assign(this, { url: new URL(url), protocols });
       this.constructor.all.push(this);
     }
     send(text) {
@@ -84,7 +123,7 @@ export function fakeWebSocket() {
 
     /** A frame arrives: an object as its JSON. */
     receives(frame) {
-      this.readyState = 1;
+      if (this.readyState === 0) this.readyState = 1;
       this.onmessage?.({ data: typeof frame === "object" ? JSON.stringify(frame) : frame });
     }
     /** The connection ends with that close code. */
@@ -95,11 +134,14 @@ export function fakeWebSocket() {
   };
 }
 
-export function fakeEventSource() {
+export function createFakeEventSource() {
   return class FakeEventSource {
     static all = [];
     static get latest() {
       return this.all.at(-1);
+    }
+    static get open() {
+      return this.all.filter(({ readyState }) => readyState < 2).length;
     }
 
     readyState = 0;
@@ -116,14 +158,15 @@ export function fakeEventSource() {
       this.readyState = 2;
     }
 
+    /** `data`: text. */
     receives(type, data, lastEventId = "") {
-      this.readyState = 1;
-      this.#listeners[type]?.({ data: typeof data === "string" ? data : JSON.stringify(data), lastEventId });
+      if (this.readyState === 0) this.readyState = 1;
+      this.#listeners[type]?.({ data, lastEventId });
     }
-    /** `readyState` 0: the browser tries again by itself; 2: it has given up. */
-    fails(readyState) {
+    /** `readyState` 0: the stream has ended; 2: it was refused. */
+    fails(readyState = 0, more = {}) {
       this.readyState = readyState;
-      this.#listeners.error?.({});
+      this.#listeners.error?.(more);
     }
   };
 }

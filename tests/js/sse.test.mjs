@@ -1,129 +1,100 @@
+/** What is SSE's own; what both transports promise is in connection.test.mjs. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createSse, streamAddress } from "../../web/client/sse.js";
-import { FakeClock, fakeEventSource, recorder, surroundings } from "./fakes.mjs";
+import { settle, start, startLive, WIRES } from "./wires.mjs";
 
-const URL_ = "http://host/dashboard/stream";
+const [sse] = WIRES;
+const query = (source) => Object.fromEntries(source.url.searchParams);
 
-function start(options = {}) {
-  const clock = new FakeClock();
-  const reported = recorder();
-  const EventSource = fakeEventSource();
-  const client = createSse({
-    url: URL_, stream: "dashboard_updates", EventSource, ...surroundings(clock), ...reported.handlers, ...options,
-  });
-  client.open();
-  return { clock, reported, client, EventSource };
-}
-
-function startLive(options) {
-  const parts = start(options);
-  parts.EventSource.latest.receives("verdict", { verdict: "fresh", position: "k3f9-7", replaying: 0, missed: null }, "k3f9-7");
-  return parts;
-}
-
-const resumesFrom = (source) => source.url.searchParams.get("last_event_id");
-
-test("the address names the stream, and the position when there is one", () => {
-  assert.equal(streamAddress(URL_, "a b", ""), `${URL_}?stream=a+b`);
-  assert.equal(streamAddress(`${URL_}?x=1`, "s", "k3f9-7"), `${URL_}?x=1&stream=s&last_event_id=k3f9-7`);
+test("the address names the stream, and the position when there is one", async () => {
+  const { Kind } = await start(sse, { url: "http://host/dashboard/stream?x=1", stream: "a b" });
+  assert.equal(Kind.latest.url.href, "http://host/dashboard/stream?x=1&stream=a+b");
+  const { Kind: Other } = await start(sse, { stream: undefined, position: "k3f9-7" });
+  assert.deepEqual(query(Other.latest), { last_event_id: "k3f9-7" });
 });
 
-test("it is live after the verdict, and starts at the position of the page", () => {
-  const { reported, client, EventSource } = start({ position: "k3f9-5" });
-  assert.equal(resumesFrom(EventSource.latest), "k3f9-5");
-  assert.equal(client.state, "connecting");
-  EventSource.latest.receives("verdict", { verdict: "recovered", position: "k3f9-5", replaying: 2, missed: null }, "k3f9-5");
-  assert.equal(client.state, "live");
-  assert.deepEqual(reported.verdicts, [{ verdict: "recovered", position: "k3f9-5", replaying: 2, missed: null }]);
+test("the verdict's figures are handed on, as far as they are numbers", async () => {
+  const { reported, Kind } = await start(sse, { position: "k3f9-5" });
+  Kind.latest.receives("verdict", '{"verdict":"recovered","position":"k3f9-5","replaying":2,"missed":null}', "k3f9-5");
+  Kind.latest.receives("verdict", '{"verdict":"gap","position":"k3f9-90","replaying":"2","missed":85}', "k3f9-90");
+  assert.deepEqual(reported.verdicts, [
+    { verdict: "recovered", position: "k3f9-5", replaying: 2, missed: undefined, transport: "sse" },
+    { verdict: "gap", position: "k3f9-90", replaying: undefined, missed: 85, transport: "sse" },
+  ]);
+  assert.deepEqual(reported.names(), ["connecting", "live"], "a second verdict on one connection is no second start");
 });
 
-test("updates and heartbeats move the position", () => {
-  const { reported, client, EventSource } = startLive();
-  EventSource.latest.receives("message", { a: 1 }, "k3f9-8");
-  assert.deepEqual(reported.updates, [[{ a: 1 }, "k3f9-8"]]);
-  EventSource.latest.receives("heartbeat", { time: "now", position: "k3f9-9" }, "k3f9-9");
-  assert.equal(client.position, "k3f9-9");
+test("a heartbeat does not move the position: only what was given out does", async () => {
+  const { client, Kind } = await startLive(sse);
+  Kind.latest.receives("heartbeat", '{"time":"now","position":"k3f9-9"}', "k3f9-9");
+  assert.equal(client.position, "k3f9-7");
 });
 
-test("a second verdict on the same connection is reported, the state stays", () => {
-  const { reported, EventSource } = startLive();
-  EventSource.latest.receives("verdict", { verdict: "gap", position: "k3f9-90" }, "k3f9-90");
-  assert.deepEqual(reported.verdicts.map(({ verdict }) => verdict), ["fresh", "gap"]);
-  assert.deepEqual(reported.states.map(([state]) => state), ["connecting", "live"]);
-});
-
-test("while the browser retries by itself the client waits", () => {
-  const { clock, reported, client, EventSource } = startLive();
-  EventSource.latest.fails(0);
-  assert.deepEqual(reported.last(), ["reconnecting", { reason: "connection lost" }]);
-  clock.advance(20_000);
-  assert.equal(EventSource.all.length, 1);
-  EventSource.latest.receives("verdict", { verdict: "recovered", position: "k3f9-7" }, "k3f9-7");
-  assert.equal(client.state, "live");
-});
-
-test("an EventSource that gave up is replaced, with backoff and the last position", () => {
-  const { clock, reported, EventSource } = startLive({ random: () => 1 });
-  EventSource.latest.receives("message", {}, "k3f9-8");
-  const delays = [];
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    EventSource.latest.fails(2);
-    const [state, { reason, retryIn }] = reported.last();
-    assert.deepEqual([state, reason], ["reconnecting", "refused"]);
-    delays.push(retryIn);
-    clock.advance(retryIn);
-    assert.equal(EventSource.all.length, attempt + 2);
-    assert.equal(resumesFrom(EventSource.latest), "k3f9-8");
+test("a stream that has ended, or was refused, is replaced: never two, and never the browser's own retry", async () => {
+  for (const [readyState, reason] of [[0, "lost"], [2, "refused"]]) {
+    const { reported, Kind, advance } = await startLive(sse);
+    Kind.latest.fails(readyState);
+    assert.equal(reported.last()[1].reason, reason);
+    assert.equal(Kind.all[0].readyState, 2);
+    await advance(500);
+    assert.deepEqual([Kind.all.length, Kind.open], [2, 1]);
+    assert.equal(query(Kind.latest).last_event_id, "k3f9-7");
   }
-  assert.deepEqual(delays, [1000, 2000, 4000]);
 });
 
-test("a silent stream is replaced", () => {
-  const { clock, client, EventSource } = startLive({ staleAfter: 30_000 });
-  clock.advance(29_000);
-  EventSource.latest.receives("heartbeat", {}, "");
-  clock.advance(29_000);
-  assert.equal(client.state, "live");
-  clock.advance(1500);
-  assert.equal(EventSource.all.length, 2);
-  assert.equal(EventSource.all[0].readyState, 2);
-  assert.equal(resumesFrom(EventSource.latest), "k3f9-7");
+test("a `retry:` line is obeyed where the EventSource shows it", async () => {
+  const { reported, Kind } = await startLive(sse);
+  Kind.latest.retry = 4321;
+  Kind.latest.fails(0);
+  assert.equal(reported.last()[1].retryIn, 4321);
 });
 
-test("a goodbye is the reason of the loss that follows it, and of no other", () => {
-  const { reported, EventSource } = startLive();
-  EventSource.latest.receives("goodbye", { reason: "server_restart", retry_ms: 2310 });
-  EventSource.latest.fails(0);
-  assert.deepEqual(reported.last(), ["reconnecting", { reason: "server_restart", retryIn: 2310 }]);
-  EventSource.latest.receives("verdict", { verdict: "recovered", position: "k3f9-7" }, "k3f9-7");
-  EventSource.latest.fails(0);
-  assert.deepEqual(reported.last(), ["reconnecting", { reason: "connection lost" }]);
+test("statuses that forbid coming back end it, where the EventSource tells them", async () => {
+  const cases = [[204, "closed", "ended"], [401, "closed", "unauthorized"], [403, "closed", "unauthorized"], [404, "waiting", "refused"], [503, "waiting", "refused"]];
+  for (const [status, state, reason] of cases) {
+    const { reported, Kind } = await start(sse);
+    Kind.latest.fails(2, { status });
+    assert.deepEqual([reported.last()[0], reported.last()[1].reason, reported.last()[1].status], [state, reason, status]);
+  }
+  const { reported, Kind } = await start(sse, { ticket: () => "t" });
+  Kind.latest.fails(2, { status: 401 });
+  assert.equal(reported.last()[0], "waiting", "another ticket may open it");
 });
 
-test("after token_expired the client stops", () => {
-  const { clock, reported, EventSource } = startLive();
-  EventSource.latest.receives("goodbye", { reason: "token_expired", retry_ms: 1 });
-  assert.deepEqual(reported.last(), ["stopped", { reason: "token_expired" }]);
-  clock.advance(600_000);
-  assert.equal(EventSource.all.length, 1);
-});
-
-test("invalid JSON is counted, and its position kept, or it would be sent again", () => {
-  const { reported, client, EventSource } = startLive();
-  EventSource.latest.receives("message", "{", "k3f9-8");
-  assert.deepEqual(reported.ignored, ["bad_json"]);
-  assert.equal(client.position, "k3f9-8");
-  EventSource.latest.receives("message", "null", "k3f9-9");
+test("what is no JSON is counted, and its position kept, or it would be sent again", async () => {
+  const { reported, client, Kind } = await startLive(sse);
+  Kind.latest.receives("message", "{", "k3f9-8");
+  assert.deepEqual([reported.ignored, client.stats.ignored, client.position], [["bad_json"], 1, "k3f9-8"]);
+  Kind.latest.receives("message", "null", "k3f9-9");
   assert.deepEqual(reported.updates, [[null, "k3f9-9"]]);
 });
 
-test("close() leaves no timer; open() resumes", () => {
-  const { clock, client, EventSource } = startLive();
-  client.close();
-  assert.equal(EventSource.latest.readyState, 2);
+test("verdicts and goodbyes of a strange shape throw nothing", async () => {
+  for (const data of ["", "null", "[]", "7", '{"verdict":{"toString":1},"position":{},"missed":"1e999"}', '{"__proto__":{"verdict":1}}']) {
+    const { client, Kind, reported } = await start(sse);
+    Kind.latest.receives("verdict", data);
+    assert.deepEqual([client.state, client.position, reported.verdicts.length], ["live", "", 1], data);
+    Kind.latest.receives("goodbye", data);
+    assert.equal(client.state, "waiting");
+  }
+});
+
+test("an event that the server names `error` is not the end", async () => {
+  const { client, Kind, reported } = await startLive(sse);
+  Kind.latest.fails(1);
+  assert.equal(client.state, "live");
+  assert.deepEqual(reported.ignored, ["unknown_type"]);
+});
+
+test("when its ticket has ended it stops, unless it fetches another", async () => {
+  const { clock, reported, Kind } = await startLive(sse);
+  Kind.latest.receives("goodbye", '{"reason":"token_expired","retry_ms":2310}');
+  assert.deepEqual(reported.last(), ["closed", { transport: "sse", reason: "token_expired", final: true }]);
   assert.equal(clock.pending, 0);
-  client.open();
-  assert.equal(resumesFrom(EventSource.latest), "k3f9-7");
+
+  const fetching = await startLive(sse, { ticket: () => "t" });
+  fetching.Kind.latest.receives("goodbye", '{"reason":"token_expired","retry_ms":2310}');
+  assert.deepEqual(fetching.reported.last(), ["waiting", { transport: "sse", reason: "token_expired", retryIn: 2310 }]);
+  await settle();
 });

@@ -10,6 +10,7 @@ export const PROTOCOLS = ["actioncable-v1-ext-json", "actioncable-v1-json"];
 
 /** An unconfirmed subscribe is sent again: the server answers duplicates, and pings alone would keep a deaf connection up. In ms. */
 const SUBSCRIBE_AGAIN_AFTER = 3000;
+/** @typedef {Record<string, unknown>} Frame */
 const OPEN = 1; // WebSocket.OPEN, spelled out so that a fake needs no constants
 
 /**
@@ -41,22 +42,32 @@ export function connectCable(options) {
         again = setTimeout(subscribe, SUBSCRIBE_AGAIN_AFTER);
       }
 
-      /** @type {Record<string, (frame: Record<string, unknown>) => void>} */
-      const answers = {
-        welcome: subscribe,
-        ping() {},
-        confirm_subscription(frame) {
-          if (confirmed) return; // the answer to a subscribe that was sent twice
-          confirmed = true;
-          clearTimeout(again);
-          session.verdict(frame);
-        },
-        reject_subscription: () => session.lost({ reason: "rejected", final: true }),
-        disconnect: ({ reason, reconnect, retry_in: retryIn }) =>
-          session.lost({ reason, retryIn, final: reconnect === false && !(comesBack && MENDED_BY_A_TICKET.includes(reason)) }),
-        confirm_history() {},
-        reject_history() {},
-      };
+      /** @param {Frame} frame */
+      function confirm(frame) {
+        if (confirmed) return; // the answer to a subscribe that was sent twice
+        confirmed = true;
+        clearTimeout(again);
+        session.verdict(frame);
+      }
+
+      /** @param {Frame} frame */
+      function disconnect({ reason, reconnect, retry_in: retryIn }) {
+        const mended = comesBack && MENDED_BY_A_TICKET.includes(reason);
+        session.lost({ reason, retryIn, final: reconnect === false && !mended });
+      }
+
+      const nothing = () => {};
+      // No object: a type may be anything, and one that is an object would be turned into a text by whatever it says of itself.
+      /** @type {Map<unknown, (frame: Frame) => void>} */
+      const answers = new Map([
+        ["welcome", subscribe],
+        ["ping", nothing],
+        ["confirm_subscription", confirm],
+        ["reject_subscription", () => session.lost({ reason: "rejected", final: true })],
+        ["disconnect", disconnect],
+        ["confirm_history", nothing],
+        ["reject_history", nothing],
+      ]);
 
       socket.onmessage = ({ data }) => {
         session.heard();
@@ -64,8 +75,9 @@ export function connectCable(options) {
         if (!frame) return session.ignored("bad_json");
         if ("identifier" in frame && frame.identifier !== identifier) return session.ignored("unknown_identifier");
         if (frame.type === undefined && "message" in frame) return session.update(frame.message, positionOf(frame), data.length);
-        if (!Object.hasOwn(answers, /** @type {string} */ (frame.type))) return session.ignored("unknown_type");
-        answers[/** @type {string} */ (frame.type)](frame);
+        const answer = answers.get(frame.type);
+        if (answer) answer(frame);
+        else session.ignored("unknown_type");
       };
       // `error` says nothing that the `close` behind it does not.
       socket.onclose = ({ code }) => session.lost({ reason: "lost", status: code });
