@@ -84,6 +84,13 @@ for (const wire of WIRES) {
     assert.equal(Kind.all.length, 0);
   });
 
+  it("close() on being told of the attempt asks for no ticket, which would be used up", async () => {
+    let asked = 0;
+    const { client, Kind } = create(wire, { ticket: () => `t${(asked += 1)}`, onState: () => client.close() });
+    await settle();
+    assert.deepEqual([asked, Kind.all.length], [0, 0]);
+  });
+
   it("a ticket of an attempt that was given up opens nothing beside the next", async () => {
     const gives = [];
     const { client, Kind } = await start(wire, { ticket: () => new Promise((resolve) => gives.push(resolve)) });
