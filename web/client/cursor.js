@@ -37,7 +37,7 @@ export function createCursor(start = "") {
  * @param {string} position
  * @param {string} next
  */
-function isBehind(position, next) {
+export function isBehind(position, next) {
   const [epoch, id] = split(position);
   const [nextEpoch, nextId] = split(next);
   return epoch !== nextEpoch || Number.isNaN(id) || Number.isNaN(nextId) ? position !== next : nextId > id;

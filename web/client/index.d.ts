@@ -19,7 +19,7 @@ export interface Loss {
    * Why there is no connection. The server's own words: `server_restart`, `full`, `too_slow`, `unavailable`, `unauthorized`,
    * `token_expired`, … The client's: `lost` (ended without a word), `silence`, `refused` (no event stream; SSE), `ended` (status 204),
    * `rejected` (no such subscription; cable), `no_ticket`, `no_url`, `bad_url`, `offline`, `online` (the network is back), `hidden`,
-   * `reconnect` (asked for by the app), `closed`.
+   * `reconnect` (asked for by the app), `closed`; of `connect` also `fallback`, `switched`, `switch_failed`.
    */
   reason: string;
   /** When the next attempt comes. */
@@ -30,6 +30,8 @@ export interface Loss {
   status?: number;
   /** What an error said, for people. */
   message?: string;
+  /** Why a switch has failed: the reason of the other transport's loss, or `timeout`, `gap`, `reconnect`, `switched` (taken back). */
+  cause?: string;
 }
 
 export type StateDetail = Partial<Loss> & { transport: Transport };
@@ -145,6 +147,33 @@ export interface Client {
 export function connectSse(options: ClientOptions): Client;
 /** Action Cable. */
 export function connectCable(options: CableOptions): Client;
+
+export interface ConnectOptions extends Omit<CableOptions, "url"> {
+  /** "auto": the preferred one, and the other where that does not become live. */
+  transport?: "auto" | Transport;
+  /** "cable". */
+  prefer?: Transport;
+  /** 5000: how long a transport may take to be live before the other is tried, or a switch is given up. */
+  fallbackAfter?: number;
+  /** What is in front of both paths. The page's origin. */
+  url?: Asked<string | URL>;
+  /** "/dashboard/stream". A whole address, `https://…` or `//…`, stands for itself. */
+  ssePath?: string;
+  /** "/cable". */
+  cablePath?: string;
+}
+
+/** Its state is that of the transport that is heard; `transport` names it. */
+export interface SwitchingClient extends Client {
+  /**
+   * Go over in mid-stream: no update is lost or comes twice. A transport that is up goes on until the other is live. `onState` then says
+   * `switched`, or `switch_failed` when the other did not come up and the old one stays. To switch to where one is takes a switch back.
+   */
+  switchTo(transport: Transport): void;
+}
+
+/** Either transport, with one cursor. */
+export function connect(options: ConnectOptions): SwitchingClient;
 
 export interface TicketOptions {
   /** Those that the tickets shall open; all that `token` opens where there are none. */
