@@ -104,3 +104,11 @@ test("history answers of the extended protocol are not counted as unknown", asyn
   Kind.latest.receives({ type: "reject_history", identifier: IDENTIFIER });
   assert.deepEqual(reported.ignored, []);
 });
+
+test("an error is listened to from the start to behind the end: the package ws ends the process otherwise", async () => {
+  const { client, Kind } = await start(cable);
+  const socket = Kind.latest;
+  assert.equal(typeof socket.onerror, "function");
+  client.close();
+  assert.equal(typeof socket.onerror, "function");
+});

@@ -109,6 +109,7 @@ export function createFakeWebSocket() {
     sent = [];
     onmessage = null;
     onclose = null;
+    onerror = null;
 
     constructor(url, protocols) {
       Object.assign(this, { url: new URL(url), protocols });

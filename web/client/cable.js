@@ -79,7 +79,9 @@ export function connectCable(options) {
         if (answer) answer(frame);
         else session.ignored("unknown_type");
       };
-      // `error` says nothing that the `close` behind it does not.
+      // `error` says nothing that the `close` behind it does not. But under Node one that nobody listens to ends the process, also behind
+      // the end of the connection.
+      socket.onerror = nothing;
       socket.onclose = ({ code }) => session.lost({ reason: "lost", status: code });
 
       return () => {
