@@ -79,6 +79,13 @@ for (const wire of WIRES) {
     assert.deepEqual(reported.verdicts.map(({ verdict }) => verdict), ["fresh", "gap"]);
   });
 
+  it("a gap without a position keeps nothing of the old one, or all that follows might be dropped", async () => {
+    const { reported, Kind } = await start(wire, { position: "k3f9-50" });
+    wire.tells(Kind.latest, "gap", undefined);
+    wire.updates(Kind.latest, "after", "k3f9-3");
+    assert.deepEqual(reported.updates, [["after", "k3f9-3"]]);
+  });
+
   // --- losses
 
   it("after a loss it waits, comes back with its position, and counts that", async () => {
@@ -366,6 +373,19 @@ for (const wire of WIRES) {
     page.shows();
     await settle();
     assert.deepEqual([Kind.all.length, Kind.open], [3, 1]);
+  });
+
+  it("a page that is seen after a sleep does not wait for the watchdog", async () => {
+    const { clock, page, Kind, advance } = await startLive(wire);
+    page.hides();
+    clock.time += wire.lostAfter; // no timer has fired yet
+    page.shows();
+    await settle();
+    assert.deepEqual([Kind.all.length, Kind.open], [2, 1]);
+    await advance(1);
+    page.shows();
+    await settle();
+    assert.equal(Kind.all.length, 2);
   });
 
   it("a page in the back-forward cache holds no connection, and wants it again when it comes back", async () => {

@@ -10,10 +10,13 @@ export const PROTOCOLS = ["actioncable-v1-ext-json", "actioncable-v1-json"];
 
 /** An unconfirmed subscribe is sent again: the server answers duplicates, and pings alone would keep a deaf connection up. In ms. */
 const SUBSCRIBE_AGAIN_AFTER = 3000;
-/** @typedef {Record<string, unknown>} Frame */
+/** Who fetches tickets comes back with a new one. @type {unknown[]} */
+const MENDED_BY_A_TICKET = ["token_expired", "unauthorized"];
 const OPEN = 1; // WebSocket.OPEN, spelled out so that a fake needs no constants
 
 /**
+ * @typedef {Record<string, unknown>} Frame
+ *
  * Connect, and stay connected until `close()`. The server pings every 3 s; two missed mean that nobody is there (as in Rails' own client).
  * @param {import("./index.d.ts").CableOptions} options
  * @returns {import("./index.d.ts").Client}
@@ -92,9 +95,6 @@ export function connectCable(options) {
     };
   }
 }
-
-/** Who fetches tickets comes back with a new one. @type {unknown[]} */
-const MENDED_BY_A_TICKET = ["token_expired", "unauthorized"];
 
 /**
  * The position of a data frame of the extended protocol; undefined without the triple (answers to `refresh` have none).

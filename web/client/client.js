@@ -50,7 +50,7 @@ export function createClient(options, { transport, createDial, ...limits }) {
         // A server without verdicts resumes nothing: what was sent between two connections is lost.
         const known = VERDICTS.includes(/** @type {string} */ (verdict)) ? verdict : wasLive ? "gap" : "fresh";
         // What is replayed comes behind the verdict: until then a recovered client's own position stays the true one.
-        if (known !== "recovered" && typeof position === "string") cursor.reset(position);
+        if (known !== "recovered") cursor.reset(typeof position === "string" ? position : "");
         if (!told && wasLive) stats.reconnects += 1;
         wasLive = told = true;
         line.live();

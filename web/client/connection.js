@@ -155,10 +155,9 @@ export function createConnection(platform, options) {
     enter("waiting", { reason: "hidden" });
   }
 
-  /** Something good has happened: do not sit out a delay. */
+  /** The page is seen again: do not sit out a delay, nor wait for a sign of life from a connection that has given none for too long. */
   function wake() {
-    if (state === "waiting" || state === "stale") restart();
-    else if (line) watch();
+    if (!line || now() - heardAt >= limit() || state === "stale") restart();
   }
 
   /** @param {Partial<Loss>} [loss] */

@@ -83,7 +83,6 @@ export interface Platform {
   random(): number;
   setTimeout(act: () => void, delay: number): unknown;
   clearTimeout(timer: unknown): void;
-  fetch: typeof globalThis.fetch;
   WebSocket: new (url: string, protocols: string[]) => WebSocket;
   EventSource: new (url: string) => EventSourceLike;
   /** Whose events say that the network is back and that the page goes and comes. */

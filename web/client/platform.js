@@ -16,7 +16,6 @@ export function createPlatform(given) {
     // Wrapped: called as bare functions of another object, the browser's own throw "Illegal invocation".
     setTimeout: (act, delay) => globalThis.setTimeout(act, delay),
     clearTimeout: (timer) => globalThis.clearTimeout(/** @type {number} */ (timer)),
-    fetch: (input, init) => globalThis.fetch(input, init),
     WebSocket: globalThis.WebSocket,
     EventSource: globalThis.EventSource,
     // A worker has these events too, and is no window; Node has none.
