@@ -144,6 +144,14 @@ for (const wire of WIRES) {
     }
   });
 
+  it("an announced end does not make the next delay longer", async () => {
+    const { reported, Kind, advance } = await startLive(wire, { platform: { random: () => 1 } });
+    wire.leaves(Kind.latest, "server_restart", 2000);
+    await advance(2000);
+    wire.breaks(Kind.latest);
+    assert.equal(reported.last()[1].retryIn, 1000);
+  });
+
   it("a reason that is no text is none", async () => {
     const { reported, Kind } = await startLive(wire);
     wire.leaves(Kind.latest, { toString: 1 }, 500);

@@ -103,8 +103,8 @@ export function createConnection(platform, options) {
     drop();
     if (final) return end({ ...loss, final });
     const offline = platform.window?.navigator?.onLine === false && { reason: "offline" };
-    const own = backoff.next();
-    const delay = retryIn === undefined ? own : Math.min(Math.max(retryIn, SHORTEST_HINT), LONGEST_HINT);
+    // A server that says when has not failed: that does not make the delays longer.
+    const delay = retryIn === undefined ? backoff.next() : Math.min(Math.max(retryIn, SHORTEST_HINT), LONGEST_HINT);
     // Also without a network: a browser that says so may be wrong, and the server may be on this machine.
     timer = setTimeout(connect, delay);
     enter("waiting", { ...loss, ...offline, retryIn: delay });
