@@ -50,6 +50,13 @@ test("an unconfirmed subscribe is sent again, and a second confirmation is ignor
   assert.equal(socket.sent.length, 2);
 });
 
+test("a connection that ends before the confirmation subscribes no more", async () => {
+  const { clock, client, Kind } = await start(cable);
+  Kind.latest.receives(WELCOME);
+  client.close();
+  assert.equal(clock.pending, 0);
+});
+
 test("a second welcome does not subscribe twice", async () => {
   const { Kind } = await startLive(cable);
   Kind.latest.receives(WELCOME);

@@ -7,6 +7,8 @@ export class FakeClock {
 
   now = () => this.time;
   setTimeout = (act, delay) => {
+    // The real ones fire at once then, which in a watchdog is a loop without an end.
+    if (delay >= 2 ** 31) throw new RangeError(`A timer of ${delay} ms does not fit.`);
     this.#names += 1;
     this.#timers.set(this.#names, { act, due: this.time + Math.max(0, delay) });
     return this.#names;

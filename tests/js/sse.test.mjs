@@ -15,7 +15,7 @@ test("the address names the stream, and the position when there is one", async (
 });
 
 test("the verdict's figures are handed on, as far as they are numbers", async () => {
-  const { reported, Kind } = await start(sse, { position: "k3f9-5" });
+  const { reported, client, Kind } = await start(sse, { position: "k3f9-5" });
   Kind.latest.receives("verdict", '{"verdict":"recovered","position":"k3f9-5","replaying":2,"missed":null}', "k3f9-5");
   Kind.latest.receives("verdict", '{"verdict":"gap","position":"k3f9-90","replaying":"2","missed":85}', "k3f9-90");
   assert.deepEqual(reported.verdicts, [
@@ -23,6 +23,7 @@ test("the verdict's figures are handed on, as far as they are numbers", async ()
     { verdict: "gap", position: "k3f9-90", replaying: undefined, missed: 85, transport: "sse" },
   ]);
   assert.deepEqual(reported.names(), ["connecting", "live"], "a second verdict on one connection is no second start");
+  assert.equal(client.stats.reconnects, 0);
 });
 
 test("a heartbeat does not move the position: only what was given out does", async () => {
