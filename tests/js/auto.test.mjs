@@ -84,7 +84,7 @@ test("a transport that is not live in time gets company, and whichever is live f
 });
 
 test("the other transport gets one attempt per attempt of the first, so that the backoff of the first holds for both", () => {
-  const { clock, connectors, first } = start();
+  const { clock, connectors, first, read } = start();
   first.is("waiting", { reason: "refused", retryIn: 1000 });
   fail(connectors.latest);
   assert.deepEqual(connectors.open, ["cable"]);
@@ -92,7 +92,8 @@ test("the other transport gets one attempt per attempt of the first, so that the
   assert.equal(connectors.all.length, 2);
   fail(first);
   assert.equal(connectors.all.length, 3);
-  clock.advance(5000); // a candidate that hangs
+  clock.advance(5000); // this one hangs
+  assert.ok(!read().some((line) => line.includes("switch_failed")));
   assert.deepEqual(connectors.open, ["cable"]);
   assert.equal(clock.pending, 0);
 });
@@ -210,6 +211,15 @@ test("the old transport may fail while the new one is on its way", () => {
   assert.deepEqual([client.state, client.position], ["live", "e-90"]);
 });
 
+test("a switch keeps its time limit whatever becomes of the old transport", () => {
+  const { client, clock, connectors, first } = startLive();
+  client.switchTo("sse");
+  clock.advance(4000);
+  first.is("connecting");
+  clock.advance(1000);
+  assert.deepEqual(connectors.open, ["cable"]);
+});
+
 test("the old transport may be closed for good while the new one is on its way", () => {
   const { client, connectors, first } = startLive();
   client.switchTo("sse");
@@ -239,6 +249,9 @@ test("updates without positions are given out, each", () => {
   first.unnumbered("a");
   first.unnumbered("b");
   assert.deepEqual(read(), ["e-5", "e-5"]);
+  first.comes("gap", "e-9");
+  first.unnumbered("c");
+  assert.equal(read().at(-1), "e-9");
 });
 
 test("the figures are those of all its clients", () => {

@@ -213,7 +213,7 @@ export function connect(options, connectors = { sse: connectSse, cable: connectC
      * @param {"sse" | "cable"} next
      */
     switchTo(next) {
-      if (!Object.hasOwn(OTHER, next)) throw new TypeError(`There is no transport ${next}: switch to "sse" or "cable".`);
+      checkTransport(next);
       if (state === "closed") return;
       if (next === current.transport) drop("switched");
       else if (isUp()) tryOther(true);
@@ -225,6 +225,11 @@ export function connect(options, connectors = { sse: connectSse, cable: connectC
       enter("closed", { reason: "closed" });
     },
   };
+}
+
+/** @param {string} name */
+export function checkTransport(name) {
+  if (!Object.hasOwn(OTHER, name)) throw new TypeError(`There is no transport ${name}: switch to "sse" or "cable".`);
 }
 
 /**

@@ -88,6 +88,11 @@ export interface Platform {
   /** Whose events say that the network is back and that the page goes and comes. */
   window: (EventTarget & { navigator?: { onLine?: boolean } }) | undefined;
   document: (EventTarget & { hidden: boolean; baseURI?: string }) | undefined;
+  /** For `connectShared`. */
+  BroadcastChannel?: typeof globalThis.BroadcastChannel;
+  locks?: Pick<LockManager, "request">;
+  /** Makes the SharedWorker of that name, of the module shared-worker.js. */
+  createWorker?: (name: string) => SharedWorker;
 }
 
 /** Never called before the function that connects has returned, and never after `close()`. */
@@ -173,6 +178,30 @@ export interface SwitchingClient extends Client {
 
 /** Either transport, with one cursor. */
 export function connect(options: ConnectOptions): SwitchingClient;
+
+export interface SharedOptions extends ConnectOptions {
+  /** Tabs with the same name share one connection, made with the options of the first of them. `url` and `stream`. */
+  name?: string;
+  /** Without it: a SharedWorker, else Web Locks with a BroadcastChannel, else none. */
+  sharing?: "worker" | "locks" | "none";
+}
+
+export interface SharedClient extends SwitchingClient {
+  /**
+   * - `worker`: the connection is in a SharedWorker.
+   * - `leader`: this tab has the connection, and `follower`: another tab has it.
+   * - `alone`: this tab has one of its own, because nothing can be shared, or until it has caught up with the others.
+   */
+  readonly role: "worker" | "leader" | "follower" | "alone";
+  /** This tab goes. The others keep the connection; with the last one it ends. */
+  close(): void;
+}
+
+/**
+ * One connection for all tabs of an origin, which ends the limit of six of HTTP/1.1. Each tab has a cursor of its own and gets each update
+ * behind it once; one that starts without a position has the newest update at once. `switchTo` and `reconnect` are those of all tabs.
+ */
+export function connectShared(options: SharedOptions): SharedClient;
 
 export interface TicketOptions {
   /** Those that the tickets shall open; all that `token` opens where there are none. */
