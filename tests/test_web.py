@@ -177,5 +177,6 @@ def test_every_module_that_needs_no_page_has_a_suite() -> None:
     tested = {re.sub(r"\.test\.mjs$", "", suite.name) for suite in SUITES}
     # Their promises are those of the clients, and held through them.
     through_clients = {"callbacks", "client", "index", "json", "page-life", "platform"}
+    through_clients |= {"shared-host", "shared-locks", "shared-port"}
     modules = {module.stem for module in (WEB / "client").glob("*.js")}
     assert modules - through_clients | {"format"} <= tested
