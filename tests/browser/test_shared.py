@@ -1,4 +1,4 @@
-"""Tabs that share one connection (web/client/shared.js) in a real Chromium: each gets each update once, in order, whichever leads.
+"""Tabs that share one connection (web/client/shared.js) in a real Chromium: each gets each update once, in order.
 
 The tabs are the dashboard's own document, under its own Content-Security-Policy, with another script in it.
 """
@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route
 
 from tests.browser.conftest import OpenedPage
 from tests.live.server import Server
@@ -54,9 +54,9 @@ class Tab:
     def seen(self, name: str) -> Any:
         return self.page.evaluate(f"window.seen.{name}")
 
-    def has(self, last: int) -> None:
+    def has(self, last: int, limit: float = 20) -> None:
         """Wait for an update, and check that all before it came once and in order."""
-        until(lambda: last in self.seen("updates"), f"update {last} has come")
+        until(lambda: last in self.seen("updates"), f"update {last} has come", limit)
         updates = self.seen("updates")
         assert updates == list(range(updates[0], last + 1))
 
@@ -99,9 +99,9 @@ class Tabs:
             self.server.publish(self.stream, {"n": self.published})
         return self.published
 
-    def all_have(self, last: int) -> None:
+    def all_have(self, last: int, limit: float = 20) -> None:
         for tab in self.open_tabs:
-            tab.has(last)
+            tab.has(last, limit)
 
     def connections(self, number: int) -> None:
         """Wait until the server counts so many of these tabs, over both transports."""
@@ -231,5 +231,63 @@ def test_a_tab_that_is_frozen_leaves_and_comes_back_to_what_it_missed(
     tabs.connections(1)
     first.lifecycle("active")
     first.page.bring_to_front()
+    tabs.all_have(tabs.publish(2))
+    tabs.connections(1)
+
+
+@slow
+@pytest.mark.parametrize("refusal", ["missing", "policy"])
+def test_a_worker_that_cannot_be_loaded_is_replaced_by_locks(
+    share: Callable[..., Tabs], refusal: str
+) -> None:
+    tabs = share(transport="sse")
+    if refusal == "missing":
+        tabs.context.route("**/shared-worker.js", lambda route: route.fulfill(status=404))
+    else:
+        tabs.context.route("**/dashboard/sse-test?*", forbid_workers)
+    first, second = tabs.open(2)
+    assert (first.client("role"), second.client("role")) == ("leader", "follower")
+    tabs.all_have(tabs.publish(3))
+    tabs.connections(1)
+
+
+def forbid_workers(route: Route) -> None:
+    """The page with a policy that allows no worker."""
+    response = route.fetch()
+    policy = response.headers["content-security-policy"]
+    route.fulfill(
+        response=response,
+        headers={**response.headers, "content-security-policy": f"{policy}; worker-src 'none'"},
+    )
+
+
+@slow
+def test_a_worker_that_crashes_is_started_again(share: Callable[..., Tabs], browser: Browser) -> None:
+    tabs = share(sharing="worker", transport="sse")
+    tabs.open(2)
+    tabs.all_have(tabs.publish(3))
+    session = browser.new_browser_cdp_session()
+    targets = session.send("Target.getTargets", {"filter": [{"type": "shared_worker"}]})["targetInfos"]
+    for target in targets:
+        session.send("Target.closeTarget", {"targetId": target["targetId"]})
+    assert targets
+    tabs.connections(0)
+    tabs.all_have(tabs.publish(3), 60)
+    tabs.connections(1)
+
+
+@slow
+def test_a_leader_that_hangs_is_replaced_and_comes_back_as_a_follower(share: Callable[..., Tabs]) -> None:
+    tabs = share(sharing="locks", transport="sse")
+    first, second = tabs.open(2)
+    tabs.publish(2)
+    session = tabs.context.new_cdp_session(first.page)
+    session.send("Debugger.enable")
+    session.send("Debugger.pause")
+    last = tabs.publish(2)
+    until(lambda: second.client("role") == "leader", "the second tab leads", 60)
+    second.has(last)
+    session.send("Debugger.resume")
+    first.waits_for("role", "follower")
     tabs.all_have(tabs.publish(2))
     tabs.connections(1)

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { connectShared } from "../../web/client/shared.js";
 import { createBrowser, createServer } from "./world.mjs";
 
-const SEEDS = Number(process.env.SEEDS ?? 60);
+const SEEDS = Number(process.env.SEEDS ?? 40);
 const STEPS = 60;
 
 /** mulberry32 */

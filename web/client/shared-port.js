@@ -3,11 +3,12 @@
 /**
  * @param {(name: string) => SharedWorker} createWorker
  * @param {string} name of the worker: tabs that give the same one meet
- * @param {object} settings what a worker needs to make the connection
+ * @param {import("./index.d.ts").SharedOptions} options of the connection
  * @param {{ask: (what: string) => Promise<unknown>, receive: (message: any) => void, fail: () => void}} tab
  * `ask`: for the worker, which has no functions of the app; `fail`: its script cannot be loaded, or it does not answer
  */
-export function openPort(createWorker, name, settings, { ask, receive, fail }) {
+export function openPort(createWorker, name, options, { ask, receive, fail }) {
+  const settings = forWorker(options);
   /** @type {SharedWorker} */
   let worker;
   let heard = false;
@@ -57,4 +58,20 @@ export function openPort(createWorker, name, settings, { ask, receive, fail }) {
       join();
     },
   };
+}
+
+/**
+ * The options that can be sent to a worker, and the names of those that it has to ask for.
+ * @param {import("./index.d.ts").SharedOptions} options
+ */
+function forWorker({ platform, ...given }) {
+  /** @type {Record<string, unknown>} */
+  const options = {};
+  /** @type {string[]} */
+  const functions = [];
+  for (const [name, value] of Object.entries(given)) {
+    if (typeof value !== "function") options[name] = value;
+    else if (name === "url" || name === "ticket") functions.push(name);
+  }
+  return { options, functions };
 }

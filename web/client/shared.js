@@ -78,7 +78,7 @@ export function connectShared(options) {
   const { createWorker, locks, BroadcastChannel } = platform;
   /** @type {Record<string, () => Link>} */
   const OPENERS = {
-    ...(createWorker && { worker: () => openPort(createWorker, name, forWorker(ofConnection), { ask, receive, fail }) }),
+    ...(createWorker && { worker: () => openPort(createWorker, name, ofConnection, { ask, receive, fail }) }),
     ...(locks &&
       BroadcastChannel && { locks: () => openLocks(name, { locks, BroadcastChannel }, { lead, receive, resigned: join, fail }) }),
   };
@@ -350,20 +350,4 @@ function sharingOf({ SharedWorker: there, BroadcastChannel, navigator }) {
   /** @param {string} name */
   const createWorker = (name) => new SharedWorker(new URL("./shared-worker.js", import.meta.url), { type: "module", name });
   return { BroadcastChannel, locks: navigator?.locks, createWorker: there && createWorker };
-}
-
-/**
- * The options that can be sent to a worker, and the names of those that it has to ask for.
- * @param {import("./index.d.ts").SharedOptions} options
- */
-function forWorker({ platform, ...given }) {
-  /** @type {Record<string, unknown>} */
-  const options = {};
-  /** @type {string[]} */
-  const functions = [];
-  for (const [name, value] of Object.entries(given)) {
-    if (typeof value !== "function") options[name] = value;
-    else if (name === "url" || name === "ticket") functions.push(name);
-  }
-  return { options, functions };
 }
