@@ -1,4 +1,4 @@
-"""An nginx in front of servers of the tests, with the configuration that docs/operations.md shows."""
+"""An nginx in front of servers of the tests, with a configuration that docs/operations.md shows."""
 
 from __future__ import annotations
 
@@ -28,18 +28,25 @@ access_log off;
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
+SHOWN = {1: (3000,), 2: (3001, 3002)}  # the ports of the servers in the document, by their number
+
+
 class Nginx(Service):
-    """Listens on a port of its own; `upstreams` are the ports of two servers."""
+    """Listens on a port of its own, in front of one server or two, whose ports are `upstreams`.
+
+    `site` is the configuration, with the ports that the document shows; by default that of the document.
+    """
 
     name = "nginx"
 
-    def __init__(self, directory: Path, upstreams: Sequence[int]) -> None:
+    def __init__(self, directory: Path, upstreams: Sequence[int], site: str | None = None) -> None:
         super().__init__(directory)
         self._program = needs.nginx()
-        site = documented()
-        for shown, port in ((8080, self.port), *zip((3001, 3002), upstreams, strict=True)):
+        ports = SHOWN[len(upstreams)]
+        site = documented(ports[0]) if site is None else site
+        for shown, port in ((8080, self.port), *zip(ports, upstreams, strict=True)):
             site, count = re.subn(rf"\b{shown}\b", f"{port}", site)
-            assert count == 1, f"the documented configuration has {count} ports {shown}"
+            assert count == 1, f"the configuration has {count} ports {shown}"
         site = site.replace(f"listen {self.port};", f"listen 127.0.0.1:{self.port};")
         folders = "\n".join(f"{name}_temp_path {directory / name};" for name in TEMPORARY)
         # Its workers would be somebody who cannot read a test's folder.
@@ -58,8 +65,9 @@ class Nginx(Service):
         return True
 
 
-def documented() -> str:
-    """Return the configuration that the documentation shows."""
-    (found,) = re.findall(r"```nginx\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
+def documented(port: int) -> str:
+    """Return the configuration of the document that has a server on this port."""
+    blocks = re.findall(r"```nginx\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
+    (found,) = [block for block in blocks if f":{port}" in block]
     assert isinstance(found, str)
     return found
