@@ -1,4 +1,4 @@
-"""The stock cable clients under Node (tests/live/node), and what they reported so far."""
+"""The stock clients under Node (tests/live/node), and what they reported so far."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tests.live.server import Server
 from tests.live.wire import until
 
 HERE = Path(__file__).parent / "node"
-KINDS = ("rails", "anycable-v1", "anycable-ext")
+KINDS = ("rails", "anycable-v1", "anycable-ext")  # of cable clients
+EVENT_SOURCE = "eventsource"
 
 
 def missing() -> str | None:
@@ -26,14 +27,17 @@ def missing() -> str | None:
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.strip().lstrip("v").split(".")[0]) < 20:
         return f"Node {version.strip()} is too old, 20 is needed"
-    if not (HERE / "node_modules" / "ws").is_dir():
+    if not (HERE / "node_modules" / "eventsource").is_dir():
         return "the clients are not installed: run scripts/setup-node"
     return None
 
 
 def client(server: Server, kind: str, stream: str, **more: Any) -> dict[str, Any]:
     """One client for node/follow.js."""
-    url = f"ws://{server.address.netloc}/cable"
+    if kind == EVENT_SOURCE:
+        url = f"{server.address.origin}/dashboard/stream?stream={stream}"
+    else:
+        url = f"ws://{server.address.netloc}/cable"
     return {"name": f"{kind} on {stream}", "kind": kind, "url": url, "stream": stream, **more}
 
 

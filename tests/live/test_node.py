@@ -1,4 +1,4 @@
-"""Stock @rails/actioncable and @anycable/core under Node: connect, receive, stay, reconnect, resume (protocol §2)."""
+"""Stock @rails/actioncable, @anycable/core and eventsource under Node: connect, stay, reconnect, resume (protocol §1, §2)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 
 from tests.live import stock
 from tests.live.conftest import Servers
+from tests.live.followers import follow
 from tests.live.server import Server
-from tests.live.stock import KINDS, StockClients, client
+from tests.live.stock import EVENT_SOURCE, KINDS, StockClients, client
 from tests.live.test_tickets import AUTH, ticket
 from tests.live.wire import until
 
@@ -46,7 +47,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def test_stock_clients_connect_and_receive(servers: Servers, handover: str, start: Start) -> None:
     server = servers.get(HANDOVER=handover, CABLE_PING="3")
     server.put("state0", {"n": 0})
-    clients = start([client(server, kind, stream) for kind in KINDS for stream in ("state0", "log0")])
+    kinds = (*KINDS, EVENT_SOURCE)
+    clients = start([client(server, kind, stream) for kind in kinds for stream in ("state0", "log0")])
     for name in clients.names:
         clients.wait(name, "connected")
     server.publish("state0", {"n": 1})
@@ -60,7 +62,7 @@ def test_stock_clients_connect_and_receive(servers: Servers, handover: str, star
 @pytest.mark.slow  # the clients wait for seconds before they reconnect
 @pytest.mark.limit(150)
 def test_stock_clients_reconnect_after_a_restart(servers: Servers, handover: str, start: Start) -> None:
-    """All show the newest state again; on ext a log continues where it stopped, with no update lost or doubled."""
+    """All cable clients show the newest state again; on ext a log continues where it stopped, none lost or doubled."""
     with servers.new(HANDOVER=handover, CABLE_PING="3") as server:
         on_state = [client(server, kind, "state0") for kind in KINDS]
         on_log = client(server, "anycable-ext", "log0")
@@ -117,6 +119,47 @@ def test_stock_clients_stay_through_a_quiet_minute(servers: Servers, start: Star
         clients.stop()  # before the server stops, which would wait for clients that do not hang up
 
 
+# ---- eventsource, the replacement of EventSource that uses fetch
+
+SOON = {"RETRY_MIN": "50", "RETRY_MAX": "100"}  # what the package waits by itself is 3 seconds
+
+
+def test_an_event_source_resumes(servers: Servers, handover: str, start: Start) -> None:
+    """By its `Last-Event-ID`, after a goodbye and after a crash, with no update lost or doubled."""
+    with servers.new(SOON, HANDOVER=handover) as server:
+        one = client(server, EVENT_SOURCE, "log0")
+        clients = start([one])
+        clients.wait(one["name"], "connected")
+        server.count("log0", 0, 3)
+        wait_for_all(clients, one["name"], 3)
+        server.end()
+        assert server.wait() == 0
+        server.start()
+        server.count("log0", 3, 3)
+        wait_for_all(clients, one["name"], 6)
+        server.kill()
+        server.start()
+        server.count("log0", 6, 30)
+        wait_for_all(clients, one["name"], 36)
+        verdicts = [report["verdict"] for report in clients.of(one["name"], "connected")]
+        assert verdicts == ["fresh", "recovered", "recovered"]
+        assert [report["reason"] for report in clients.of(one["name"], "goodbye")] == ["server_restart"]
+
+
+def test_an_event_source_comes_in_when_there_is_room(servers: Servers, start: Start) -> None:
+    """A server that is full answers 200, because any other status ends an EventSource for good."""
+    with servers.new(SOON, MAX_CLIENTS="1") as server:
+        with follow("sse", server.address, "log0"):
+            one = client(server, EVENT_SOURCE, "log0")
+            clients = start([one])
+            clients.wait(one["name"], "goodbye", 2)
+            assert clients.of(one["name"], "goodbye")[0]["reason"] == "full"
+            assert not clients.of(one["name"], "connected")
+        clients.wait(one["name"], "connected")
+        server.publish("log0", {"n": 0})
+        wait_for_all(clients, one["name"], 1)
+
+
 # ---- tickets (protocol §6)
 
 WAYS = ("rails", "anycable-v1", "anycable-ext", "anycable-header")
@@ -138,15 +181,25 @@ def holder(server: Server, way: str, token: str | None, **more: Any) -> dict[str
     return found
 
 
+def event_source(server: Server, token: str | None) -> dict[str, Any]:
+    found = client(server, EVENT_SOURCE, "log0")
+    found["name"] += " without a ticket" if token is None else " with a ticket"
+    found["url"] += "" if token is None else f"&ticket={token}"
+    return found
+
+
 def test_stock_clients_with_tickets(servers: Servers, handover: str, start: Start) -> None:
     server = servers.get(HANDOVER=handover, CABLE_PING="3", **AUTH)
-    lasting, short = (ticket(server, once=False, ttl=ttl) for ttl in (3600, 1))
+    lasting, short = (ticket(server, once=False, ttl=ttl) for ttl in (3600, 4))
     let_in = [holder(server, way, lasting) for way in WAYS]
     refused = [holder(server, way, None) for way in WAYS[:3]]
+    sources = [event_source(server, token) for token in (lasting, None)]
     refreshing = holder(server, "anycable-ext", short, refreshed=lasting) | {"name": "refreshing"}
-    clients = start([*let_in, *refused, refreshing])
-    for one in (*let_in, refreshing):
+    clients = start([*let_in, *refused, refreshing, *sources])
+    for one in (*let_in, refreshing, sources[0]):
         clients.wait(one["name"], "connected")
+    clients.wait(sources[1]["name"], "closed")
+    assert clients.of(sources[1]["name"], "closed")[0]["code"] == 401
     server.publish("log0", {"n": 0})
     for one in let_in:
         clients.wait(one["name"], "message")
@@ -158,7 +211,7 @@ def test_stock_clients_with_tickets(servers: Servers, handover: str, start: Star
     clients.wait("refreshing", "connected", 2)
     server.publish("log0", {"n": 1})
     wait_for_all(clients, "refreshing", 2)
-    for one in let_in:
+    for one in (*let_in, sources[0]):
         wait_for_all(clients, one["name"], 2)
     for one in refused:
         assert not clients.of(one["name"], "connected")

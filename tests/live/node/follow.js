@@ -1,13 +1,14 @@
-// Runs stock cable clients and prints what happens to them, one JSON object a line:
+// Runs stock clients and prints what happens to them, one JSON object a line:
 //   {"at": <ms since the start>, "client": NAME, "event": "connected" | "disconnected" | "message" | …, …}
 //
 //   node follow.js '[{"name": "rails", "kind": "rails", "url": "ws://…/cable", "stream": "s", "quiet": 60000}]'
 //
-// `kind` is rails, anycable-v1 or anycable-ext. `quiet` (ms): print "quiet-over" that long after the first connect.
+// `kind` is rails, anycable-v1, anycable-ext or, with the address of the stream, eventsource. `quiet` (ms): print "quiet-over" that long after the first connect.
 // `options` are those of createCable; with `refreshed`, a token, anycable comes back with that one when its own has expired.
 // The clients are used unchanged; only the globals that they expect of a browser are provided.
 import { WebSocket } from "ws"
 import { createCable } from "@anycable/core"
+import { EventSource } from "eventsource"
 
 globalThis.addEventListener ??= () => {}
 globalThis.removeEventListener ??= () => {}
@@ -55,10 +56,20 @@ function anycable(protocol, client, report, connected) {
   channel.on("close", event => report("rejected", { reason: event?.reason }))
 }
 
+function eventSource(client, report, connected) {
+  const source = new EventSource(client.url)
+  source.addEventListener("verdict", ({ data }) => { report("connected", JSON.parse(data)); connected() })
+  source.addEventListener("message", ({ data }) => report("message", { message: JSON.parse(data) }))
+  source.addEventListener("goodbye", ({ data }) => report("goodbye", JSON.parse(data)))
+  source.addEventListener("error", ({ code }) =>
+    report(source.readyState === EventSource.CLOSED ? "closed" : "disconnected", { code }))
+}
+
 const KINDS = {
   "rails": rails,
   "anycable-v1": anycable.bind(null, "actioncable-v1-json"),
   "anycable-ext": anycable.bind(null, "actioncable-v1-ext-json"),
+  "eventsource": eventSource,
 }
 
 for (const client of JSON.parse(process.argv[2])) {
