@@ -336,13 +336,16 @@ def test_nothing_else_is_for_pages_of_other_origins(path: str) -> None:
 
 def test_answers_and_errors_can_be_read_by_pages_of_allowed_origins_alone() -> None:
     guarded = Guarded(ALLOWED_ORIGINS=FRIEND)
-    for path, expected in (("/dashboard/metrics", 200), ("/dashboard/refresh", 404)):
+    shared = (("/dashboard/metrics", 200), ("/dashboard/refresh", 404), ("/static/client/index.js", 200))
+    for path, expected in shared:
         status, head, _ = guarded.ask(path, [("host", "localhost"), ("origin", FRIEND)])
         assert (status, head["access-control-allow-origin"]) == (expected, FRIEND)
         assert head["access-control-expose-headers"] == "x-stream-position"
         for other in ([], [("origin", "https://evil.example")]):
             status, head, _ = guarded.ask(path, [("host", "localhost"), *other])
             assert status == expected and "access-control-allow-origin" not in head
+    _, head, _ = guarded.ask("/static/page.js", [("host", "localhost"), ("origin", FRIEND)])
+    assert "access-control-allow-origin" not in head
 
 
 def test_a_handshake_for_a_path_that_pages_may_read_is_routed_like_any_other() -> None:

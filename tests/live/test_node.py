@@ -1,4 +1,4 @@
-"""Stock @rails/actioncable, @anycable/core and eventsource under Node: connect, stay, reconnect, resume (protocol §1, §2)."""
+"""Stock @rails/actioncable, @anycable/core and eventsource under Node: stay, reconnect, resume (protocol §1, §2)."""
 
 from __future__ import annotations
 

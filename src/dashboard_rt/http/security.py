@@ -34,6 +34,7 @@ MAX_KNOWN_HOSTS = 64
 # What pages of ALLOWED_ORIGINS may read. Publishing and the figures of operators are not for pages of others.
 READ_PATHS = frozenset({"/dashboard/stream", "/dashboard/refresh", "/dashboard/metrics"})
 SHARED_PATHS = READ_PATHS | {"/tickets"}  # where a page hands in its long-lived ticket
+CLIENT_FILES = "/static/client/"  # modules of another origin are fetched with CORS (WHATWG HTML §8.1.4.2)
 EXPOSED = (b"access-control-expose-headers", b"x-stream-position")
 RawHeaders = list[tuple[bytes, bytes]]
 FORWARDING_HEADERS = frozenset({b"forwarded", b"via", b"x-real-ip"})  # and those that begin with x-forwarded-
@@ -131,7 +132,7 @@ class Gate:
                 scope = self._routable(scope)
             # Most requests have nothing to share: a frame more is a hundredth of the cost of a connect.
             may_share = self._origins or scope.get("method") == "OPTIONS"
-            if may_share and scope["type"] == "http" and scope["path"] in SHARED_PATHS:
+            if may_share and scope["type"] == "http" and _is_shared(scope["path"]):
                 await self._share(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
@@ -185,12 +186,17 @@ class Gate:
             await self._app(scope, receive, send)
         elif scope["method"] == "OPTIONS" and header(scope["headers"], b"access-control-request-method"):
             response = Response(status_code=204)
-            methods = b"GET, HEAD" if scope["path"] in READ_PATHS else b"POST"
+            methods = b"POST" if scope["path"] == "/tickets" else b"GET, HEAD"
             response.raw_headers += preflight_headers(origin, self._origins, methods)
             await response(scope, receive, send)
         else:
             headers = cors_headers(origin, self._origins)
             await self._app(scope, receive, _adding([*headers, EXPOSED], send) if len(headers) > 1 else send)
+
+
+def _is_shared(path: str) -> bool:
+    """Tell whether pages of ALLOWED_ORIGINS may read this."""
+    return path in SHARED_PATHS or path.startswith(CLIENT_FILES)
 
 
 def _without(path: str, prefix: str) -> str:
