@@ -1,0 +1,46 @@
+#!/bin/sh
+# Follow a stream with curl, and resume after every break, also after one of this script:
+#
+#   sh examples/follow.sh http://127.0.0.1:3000 dashboard_updates position.txt
+#
+# Prints one update a line; what it is told beside updates goes to stderr.
+set -u
+url=${1:-http://127.0.0.1:3000}
+stream=${2:-dashboard_updates}
+file=${3:-position.txt}  # a file, because the loop behind the pipe is a process of its own
+pause=$(mktemp)
+trap 'rm -f "$pause"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# One connection: the lines of events become updates on stdout, and the position in the file.
+read_events() {
+    event=message data='' id=''
+    while IFS= read -r line; do
+        case $line in
+            'event: '*) event=${line#event: } ;;
+            'data: '*) data=${line#data: } ;;
+            'id: '*) id=${line#id: } ;;
+            'retry: '*) printf '%s' "${line#retry: }" >"$pause" ;;
+            '')
+                case $event in
+                    message) [ -z "$data" ] || printf '%s\n' "$data" ;;
+                    heartbeat) ;;
+                    *) printf '%s %s\n' "$event" "$data" >&2 ;;
+                esac
+                [ -z "$id" ] || printf '%s\n' "$id" >"$file"
+                event=message data='' id=''
+                ;;
+        esac
+    done
+}
+
+while :; do
+    position=''
+    [ ! -s "$file" ] || position=$(cat "$file")
+    # Slower than a byte a second for 35 seconds: two heartbeats are missing.
+    curl -sS -N --fail --connect-timeout 10 --speed-limit 1 --speed-time 35 \
+        -H "Last-Event-ID: $position" "$url/dashboard/stream?stream=$stream" | read_events
+    milliseconds=$(cat "$pause")
+    sleep "$(awk -v ms="${milliseconds:-2000}" 'BEGIN { print ms / 1000 }')"
+done

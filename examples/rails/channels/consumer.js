@@ -1,0 +1,4 @@
+// As `rails generate channel` writes it.
+import { createConsumer } from "@rails/actioncable"
+
+export default createConsumer()
