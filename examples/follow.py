@@ -58,7 +58,9 @@ class Follower:
                 self.handle(event)
 
     def handle(self, event: ServerSentEvent) -> None:
-        if event.event == "message" and event.data:  # httpx-sse gives out a lone `retry:` line, too, without data
+        if (
+            event.event == "message" and event.data
+        ):  # httpx-sse gives out a lone `retry:` line, too, without data
             print(event.data, flush=True)
         elif event.event == "verdict":
             self.failures, self.pause = 0, None
@@ -66,7 +68,9 @@ class Follower:
         elif event.event == "goodbye":
             self.pause = json.loads(event.data)["retry_ms"] / 1000
             say(f"goodbye {event.data}")
-        if event.id and event.id != self.position:  # behind the update: one that was not printed is sent again
+        if (
+            event.id and event.id != self.position
+        ):  # behind the update: one that was not printed is sent again
             self.position = event.id
             self.file.write_text(f"{event.id}\n")
 

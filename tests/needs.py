@@ -39,6 +39,12 @@ def node_major(path: str) -> int:
     return int(match[1]) if match else 0
 
 
+def node_modules(folder: Path) -> None:
+    """The packages that a package.json of ours names."""
+    if not (folder / "node_modules").is_dir():
+        missing(f"{folder.name.upper()}'S NODE_MODULES", "Run scripts/setup-node.")
+
+
 def chromium() -> str:
     """The path of a Chromium of the system's: Playwright's own builds are never downloaded."""
     for name in CHROMIUMS:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 README = (EXAMPLES / "README.md").read_text()
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL))
+START = re.findall(r"```sh\n(.*)\n", README)[0]  # the command that starts the dashboard
 SHOWN = ("8000", "8001", "8002")  # the ports of the pages
 
 
@@ -59,10 +60,16 @@ def running(directory: Path, command: str, log: Path) -> Iterator[subprocess.Pop
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with log.open("ab") as out, log.with_suffix(".err").open("ab") as errors:
         process = subprocess.Popen(
-            words, cwd=directory, env=env, stdout=out, stderr=errors, start_new_session=True
+            words,
+            cwd=directory,
+            env=env,
+            stdin=subprocess.PIPE,  # as in a terminal: esbuild stops when its input ends
+            stdout=out,
+            stderr=errors,
+            start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # npm and shells have processes of their own
-        process.wait()
+    with process:
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # npm and shells have processes of their own
