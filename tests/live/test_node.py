@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from tests.live import stock
+from tests.live.clients_document import block, install_package
 from tests.live.conftest import Servers
+from tests.live.examples import running
 from tests.live.followers import follow
 from tests.live.server import Server
 from tests.live.stock import EVENT_SOURCE, KINDS, StockClients, client
@@ -217,3 +220,40 @@ def test_stock_clients_with_tickets(servers: Servers, handover: str, start: Star
         assert not clients.of(one["name"], "connected")
     # Each client without a ticket came once: the disconnect ended it for good.
     assert server.metric("rejected_total", transport="cable", reason="unauthorized") == len(refused)
+
+
+# ---- our own client, as docs/clients.md shows it
+
+
+@pytest.mark.slow  # npm takes seconds
+@pytest.mark.limit(120)
+def test_the_packed_client_resumes_on_both_transports(servers: Servers, tmp_path: Path) -> None:
+    """Installed from its tarball, and with nothing that Node does not have but the package ws."""
+    install_package(tmp_path)
+    (tmp_path / "node_modules" / "ws").symlink_to(stock.HERE / "node_modules" / "ws")
+    log = tmp_path / "log"
+
+    def both_have(count: int) -> None:
+        until(lambda: len(log.read_text().splitlines()) >= 2 * count, f"both have {count} updates", 40)
+        for transport in ("sse", "cable"):
+            assert printed(log, transport) == list(range(count))
+
+    with servers.new(SOON) as server:
+        text = block("Node", "js").replace("127.0.0.1:3000", server.address.netloc)
+        (tmp_path / "follow.mjs").write_text(text)
+        server.publish("dashboard_updates", {"n": 0})
+        with running(tmp_path, "node follow.mjs", log):
+            both_have(1)
+            server.end()
+            assert server.wait() == 0
+            server.start()
+            server.count("dashboard_updates", 1, 20)
+            both_have(21)
+            server.publish("dashboard_updates", {"n": 21})
+            both_have(22)
+        assert log.with_suffix(".err").read_text() == ""
+
+
+def printed(log: Path, transport: str) -> list[int]:
+    lines = [line.split(" ", 1) for line in log.read_text().split("\n")[:-1]]
+    return [json.loads(text)["n"] for name, text in lines if name == transport]

@@ -1,0 +1,137 @@
+"""docs/clients.md: its blocks for pages, run in a real Chromium with the packed and installed client."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import OpenPage
+from tests.browser.test_examples import listens
+from tests.live.clients_document import NODE, block, install_package
+from tests.live.examples import running
+from tests.live.server import Server, free_port
+from tests.live.test_tickets import AUTH, ticket
+from tests.live.wire import Address, until
+
+STREAM = "dashboard_updates"
+PAGE = """\
+<!doctype html>
+<link rel="icon" href="data:," />
+<script type="importmap">{import_map}</script>
+<script>
+  const session = {session}, drawn = [], warned = [];
+  const draw = data => drawn.push(data.n), show = () => {{}}, warn = text => warned.push(text);
+</script>
+<script type="module">{block}</script>
+"""
+IMPORTS = {
+    "dashboard-rt-client": "./node_modules/dashboard-rt-client/index.js",
+    "@rails/actioncable": "./actioncable.esm.js",
+}
+ACTION_CABLE = NODE / "node_modules" / "@rails" / "actioncable" / "app" / "assets" / "javascripts"
+
+
+class Site:
+    """A web server of its own origin."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.address = Address("127.0.0.1", free_port())
+
+    @property
+    def command(self) -> str:
+        return f"python3 -m http.server {self.address.port} --bind 127.0.0.1"
+
+    def write(self, server: Server, text: str) -> None:
+        """Put a page there, with the address of the server in it."""
+        page = text.replace("127.0.0.1:3000", server.address.netloc)
+        (self.directory / "index.html").write_text(page)
+
+
+@pytest.fixture(scope="module")
+def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("site"))
+    with running(made.directory, made.command, made.directory / "log"):
+        until(lambda: listens(made.address), "the site listens")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def packed(site: Site) -> Site:
+    """The site, with what npm installs in an app."""
+    install_package(site.directory)
+    shutil.copy(ACTION_CABLE / "actioncable.esm.js", site.directory)
+    return site
+
+
+@pytest.fixture(scope="module")
+def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server"), {"ALLOWED_ORIGINS": site.address.origin}) as running:
+        yield running
+
+
+def module_page(script: str, session: Any = None) -> str:
+    return PAGE.format(import_map=json.dumps({"imports": IMPORTS}), session=json.dumps(session), block=script)
+
+
+def draws_each_update_once(page: Page, server: Server) -> None:
+    """The newest is drawn when the page comes, and then each as it is published."""
+    until(lambda: page.evaluate("drawn") == [1], "the newest update is drawn")
+    server.publish(STREAM, {"n": 2}, {"n": 3})
+    until(lambda: page.evaluate("drawn") == [1, 2, 3], "each update is drawn once")
+
+
+def test_the_page_without_npm(site: Site, server: Server, open_page: OpenPage) -> None:
+    site.write(server, block("In five minutes", "html"))
+    opened = open_page(SimpleNamespace(address=site.address), "/")
+    expect(opened.page.locator("#state")).to_have_text("live over cable")
+    server.publish(STREAM, {"n": 1})
+    expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 1\n}')
+
+
+SECTIONS = [
+    "In five minutes",
+    "Positions",
+    "Switching",
+    "One connection for all tabs",
+    "Rails",
+    "Stock clients",
+]
+
+
+@pytest.mark.slow  # npm takes seconds
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_module_draws_each_update_once(
+    section: str, packed: Site, server: Server, open_page: OpenPage
+) -> None:
+    server.put(STREAM, {"n": 1})
+    packed.write(server, module_page(block(section, "js")))
+    opened = open_page(SimpleNamespace(address=packed.address), "/")
+    draws_each_update_once(opened.page, server)
+    if section == "Switching":
+        until(lambda: server.connections("sse") == 0, "the old transport is closed")
+    assert opened.errors == [] and opened.page.evaluate("warned") == []
+
+
+@pytest.mark.slow  # a server of its own
+def test_a_page_fetches_a_ticket_for_each_attempt(packed: Site, open_page: OpenPage, tmp_path: Path) -> None:
+    settings = {**AUTH, "ALLOWED_ORIGINS": packed.address.origin, "RETRY_MIN": "50", "RETRY_MAX": "100"}
+    with Server(tmp_path, settings) as server:
+        server.publish(STREAM, {"n": 1})
+        session = {"ticket": ticket(server, once=False)}
+        packed.write(server, module_page(block("Tickets", "js"), session))
+        opened = open_page(SimpleNamespace(address=packed.address), "/")
+        draws_each_update_once(opened.page, server)
+        assert opened.errors == []
+        server.end()
+        server.wait()
+        server.start()
+        server.publish(STREAM, {"n": 4})
+        until(lambda: opened.page.evaluate("drawn") == [1, 2, 3, 4], "it is back, with another ticket", 40)
