@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.test_examples import listens
+from tests.browser.test_examples import LIMIT, listens
 from tests.live.clients_document import NODE, block, install_package
 from tests.live.examples import running
 from tests.live.server import Server, free_port
@@ -91,9 +91,9 @@ def draws_each_update_once(page: Page, server: Server) -> None:
 def test_the_page_without_npm(site: Site, server: Server, open_page: OpenPage) -> None:
     site.write(server, block("In five minutes", "html"))
     opened = open_page(SimpleNamespace(address=site.address), "/")
-    expect(opened.page.locator("#state")).to_have_text("live over cable")
+    expect(opened.page.locator("#state")).to_have_text("live over cable", timeout=LIMIT)
     server.publish(STREAM, {"n": 1})
-    expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 1\n}')
+    expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 1\n}', timeout=LIMIT)
 
 
 SECTIONS = [
