@@ -7,13 +7,9 @@
 set -u
 url=${1:-http://127.0.0.1:3000}
 stream=${2:-dashboard_updates}
-file=${3:-position.txt}  # a file, because the loop behind the pipe is a process of its own
-pause=$(mktemp)
-trap 'rm -f "$pause"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+file=${3:-position.txt}  # a file also because what reads events is a process of its own
 
-# One connection: the lines of events become updates on stdout, and the position in the file.
+# The lines of events become updates on stdout, and the position in the file.
 read_events() {
     event=message data='' id=''
     while IFS= read -r line; do
@@ -21,13 +17,13 @@ read_events() {
             'event: '*) event=${line#event: } ;;
             'data: '*) data=${line#data: } ;;
             'id: '*) id=${line#id: } ;;
-            'retry: '*) printf '%s' "${line#retry: }" >"$pause" ;;
             '')
                 case $event in
                     message) [ -z "$data" ] || printf '%s\n' "$data" ;;
                     heartbeat) ;;
                     *) printf '%s %s\n' "$event" "$data" >&2 ;;
                 esac
+                # Behind the update: one that was not printed is sent again.
                 [ -z "$id" ] || printf '%s\n' "$id" >"$file"
                 event=message data='' id=''
                 ;;
@@ -41,6 +37,6 @@ while :; do
     # Slower than a byte a second for 35 seconds: two heartbeats are missing.
     curl -sS -N --fail --connect-timeout 10 --speed-limit 1 --speed-time 35 \
         -H "Last-Event-ID: $position" "$url/dashboard/stream?stream=$stream" | read_events
-    milliseconds=$(cat "$pause")
-    sleep "$(awk -v ms="${milliseconds:-2000}" 'BEGIN { print ms / 1000 }')"
+    # Random, so that those who were cut off together do not come back together.
+    sleep "$(awk 'BEGIN { srand(); print 1 + 4 * rand() }')"
 done
