@@ -17,8 +17,10 @@ from tests.browser.test_examples import LIMIT, listens
 from tests.live.clients_document import NODE, block, install_package
 from tests.live.examples import running
 from tests.live.server import Server, free_port
+from tests.live.test_proxies import BARE
 from tests.live.test_tickets import AUTH, ticket
 from tests.live.wire import Address, until
+from tests.services.nginx import Nginx
 
 STREAM = "dashboard_updates"
 PAGE = """\
@@ -49,9 +51,9 @@ class Site:
     def command(self) -> str:
         return f"python3 -m http.server {self.address.port} --bind 127.0.0.1"
 
-    def write(self, server: Server, text: str) -> None:
-        """Put a page there, with the address of the server in it."""
-        page = text.replace("127.0.0.1:3000", server.address.netloc)
+    def write(self, address: Address, text: str) -> None:
+        """Put a page there, with the address of a server in it."""
+        page = text.replace("127.0.0.1:3000", address.netloc)
         (self.directory / "index.html").write_text(page)
 
 
@@ -89,11 +91,27 @@ def draws_each_update_once(page: Page, server: Server) -> None:
 
 
 def test_the_page_without_npm(site: Site, server: Server, open_page: OpenPage) -> None:
-    site.write(server, block("In five minutes", "html"))
+    site.write(server.address, block("In five minutes", "html"))
     opened = open_page(SimpleNamespace(address=site.address), "/")
     expect(opened.page.locator("#state")).to_have_text("live over cable", timeout=LIMIT)
     server.publish(STREAM, {"n": 1})
     expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 1\n}', timeout=LIMIT)
+
+
+@pytest.mark.slow  # an nginx of its own
+def test_behind_a_proxy_without_upgrades_the_page_goes_on_over_sse(
+    site: Site, server: Server, open_page: OpenPage, tmp_path: Path
+) -> None:
+    nginx = Nginx(tmp_path, [server.address.port], BARE)
+    nginx.start()
+    try:
+        site.write(Address("127.0.0.1", nginx.port), block("In five minutes", "html"))
+        opened = open_page(SimpleNamespace(address=site.address), "/")
+        expect(opened.page.locator("#state")).to_have_text("live over sse", timeout=LIMIT)
+        server.publish(STREAM, {"n": 4})
+        expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 4\n}', timeout=LIMIT)
+    finally:
+        nginx.kill()
 
 
 SECTIONS = [
@@ -112,7 +130,7 @@ def test_a_module_draws_each_update_once(
     section: str, packed: Site, server: Server, open_page: OpenPage
 ) -> None:
     server.put(STREAM, {"n": 1})
-    packed.write(server, module_page(block(section, "js")))
+    packed.write(server.address, module_page(block(section, "js")))
     opened = open_page(SimpleNamespace(address=packed.address), "/")
     draws_each_update_once(opened.page, server)
     if section == "Switching":
@@ -126,7 +144,7 @@ def test_a_page_fetches_a_ticket_for_each_attempt(packed: Site, open_page: OpenP
     with Server(tmp_path, settings) as server:
         server.publish(STREAM, {"n": 1})
         session = {"ticket": ticket(server, once=False)}
-        packed.write(server, module_page(block("Tickets", "js"), session))
+        packed.write(server.address, module_page(block("Tickets", "js"), session))
         opened = open_page(SimpleNamespace(address=packed.address), "/")
         draws_each_update_once(opened.page, server)
         assert opened.errors == []
