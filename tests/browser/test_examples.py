@@ -67,13 +67,18 @@ def listens(address: Address) -> bool:
     return True
 
 
-@pytest.mark.parametrize("page", PAGES, indirect=True)
+@pytest.mark.parametrize(
+    "page",
+    [name if name == "Plain page" else pytest.param(name, marks=pytest.mark.slow) for name in PAGES],
+    indirect=True,
+)
 def test_a_page_shows_each_update(page: Page, server: Server) -> None:
     server.publish("dashboard_updates", FIGURES)
     expect(page.locator("#cpu")).to_have_text("12.3 %", timeout=LIMIT)
     expect(page.locator("#memory")).to_have_text("40.0 %", timeout=LIMIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["Plain page"], indirect=True)
 def test_the_plain_page_changes_its_transport_and_takes_text_for_text(page: Page, server: Server) -> None:
     page.get_by_role("button").click()

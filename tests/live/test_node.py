@@ -127,6 +127,7 @@ def test_stock_clients_stay_through_a_quiet_minute(servers: Servers, start: Star
 SOON = {"RETRY_MIN": "50", "RETRY_MAX": "100"}  # what the package waits by itself is 3 seconds
 
 
+@pytest.mark.slow  # two restarts
 def test_an_event_source_resumes(servers: Servers, handover: str, start: Start) -> None:
     """By its `Last-Event-ID`, after a goodbye and after a crash, with no update lost or doubled."""
     with servers.new(SOON, HANDOVER=handover) as server:
