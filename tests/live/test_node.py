@@ -15,7 +15,7 @@ from tests.live.clients_document import block, install_package
 from tests.live.conftest import Servers
 from tests.live.examples import running
 from tests.live.followers import follow
-from tests.live.server import Server
+from tests.live.server import TOKEN, Server
 from tests.live.stock import EVENT_SOURCE, KINDS, StockClients, client
 from tests.live.test_tickets import AUTH, ticket
 from tests.live.wire import until
@@ -194,12 +194,13 @@ def event_source(server: Server, token: str | None) -> dict[str, Any]:
 
 def test_stock_clients_with_tickets(servers: Servers, handover: str, start: Start) -> None:
     server = servers.get(HANDOVER=handover, CABLE_PING="3", **AUTH)
-    lasting, short = (ticket(server, once=False, ttl=ttl) for ttl in (3600, 4))
+    lasting = ticket(server, once=False)
     let_in = [holder(server, way, lasting) for way in WAYS]
     refused = [holder(server, way, None) for way in WAYS[:3]]
     sources = [event_source(server, token) for token in (lasting, None)]
-    refreshing = holder(server, "anycable-ext", short, refreshed=lasting) | {"name": "refreshing"}
-    clients = start([*let_in, *refused, refreshing, *sources])
+    issue = {"url": f"{server.address.origin}/tickets", "token": TOKEN}
+    refreshing = holder(server, "anycable-ext", "", refreshed=lasting, issue=issue) | {"name": "refreshing"}
+    clients = start([*let_in, *refused, *sources, refreshing])
     for one in (*let_in, refreshing, sources[0]):
         clients.wait(one["name"], "connected")
     clients.wait(sources[1]["name"], "closed")

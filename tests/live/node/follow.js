@@ -3,8 +3,10 @@
 //
 //   node follow.js '[{"name": "rails", "kind": "rails", "url": "ws://…/cable", "stream": "s", "quiet": 60000}]'
 //
-// `kind` is rails, anycable-v1, anycable-ext or, with the address of the stream, eventsource. `quiet` (ms): print "quiet-over" that long after the first connect.
-// `options` are those of createCable; with `refreshed`, a token, anycable comes back with that one when its own has expired.
+// `kind` is rails, anycable-v1, anycable-ext or, with the address of the stream, eventsource.
+// `quiet` (ms): print "quiet-over" that long after the first connect.
+// `options` are those of createCable; with `issue` ({url, token}) their token is a short-lived ticket from there; with `refreshed`, a token,
+// anycable comes back with that one when its own has expired.
 // The clients are used unchanged; only the globals that they expect of a browser are provided.
 import { WebSocket } from "ws"
 import { createCable } from "@anycable/core"
@@ -72,7 +74,15 @@ const KINDS = {
   "eventsource": eventSource,
 }
 
+/** A ticket that is over in a second is asked for here: Node itself may need longer to start. */
+async function issueTicket({ url, token }) {
+  const headers = { authorization: `Bearer ${token}` }
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify({ once: false, ttl: 1 }) })
+  return (await response.json()).ticket
+}
+
 for (const client of JSON.parse(process.argv[2])) {
+  if (client.issue) client.options.auth.token = await issueTicket(client.issue)
   const report = reporter(client)
   const connected = once(() => client.quiet && setTimeout(report, client.quiet, "quiet-over"))
   KINDS[client.kind](client, report, connected)
