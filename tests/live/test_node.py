@@ -128,6 +128,7 @@ SOON = {"RETRY_MIN": "50", "RETRY_MAX": "100"}  # what the package waits by itse
 
 
 @pytest.mark.slow  # two restarts
+@pytest.mark.limit(90)
 def test_an_event_source_resumes(servers: Servers, handover: str, start: Start) -> None:
     """By its `Last-Event-ID`, after a goodbye and after a crash, with no update lost or doubled."""
     with servers.new(SOON, HANDOVER=handover) as server:
