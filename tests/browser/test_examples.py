@@ -15,6 +15,9 @@ from tests.live import examples
 from tests.live.server import Server
 from tests.live.wire import Address, until
 
+pytestmark = (
+    pytest.mark.slow
+)  # each page has a web server of its own, and Rails' client stays away for up to 18 seconds
 PAGES = {"Plain page": "8000", "React": "8001", "Rails": "8002"}  # and the ports that the README shows
 LIVE = {"Plain page": "live over cable", "React": "live over cable", "Rails": "connected"}
 LIMIT = 20_000  # ms: a generous bound on anything a page is to show
@@ -67,18 +70,13 @@ def listens(address: Address) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    "page",
-    [name if name == "Plain page" else pytest.param(name, marks=pytest.mark.slow) for name in PAGES],
-    indirect=True,
-)
+@pytest.mark.parametrize("page", PAGES, indirect=True)
 def test_a_page_shows_each_update(page: Page, server: Server) -> None:
     server.publish("dashboard_updates", FIGURES)
     expect(page.locator("#cpu")).to_have_text("12.3 %", timeout=LIMIT)
     expect(page.locator("#memory")).to_have_text("40.0 %", timeout=LIMIT)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", ["Plain page"], indirect=True)
 def test_the_plain_page_changes_its_transport_and_takes_text_for_text(page: Page, server: Server) -> None:
     page.get_by_role("button").click()
@@ -95,7 +93,6 @@ def test_the_plain_page_changes_its_transport_and_takes_text_for_text(page: Page
     expect(page.locator("#activities li")).to_have_count(0, timeout=LIMIT)
 
 
-@pytest.mark.slow  # the stock Rails client stays away for up to 18 seconds
 @pytest.mark.parametrize("page", PAGES, indirect=True)
 def test_a_page_comes_back_after_a_restart(
     page: Page, server: Server, request: pytest.FixtureRequest
