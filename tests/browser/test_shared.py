@@ -291,3 +291,12 @@ def test_a_leader_that_hangs_is_replaced_and_comes_back_as_a_follower(share: Cal
     first.waits_for("role", "follower")
     tabs.all_have(tabs.publish(2))
     tabs.connections(1)
+
+
+@slow
+def test_where_websockets_are_refused_all_tabs_fall_back_to_sse(share: Callable[..., Tabs]) -> None:
+    tabs = share(transport="auto", cablePath="/nowhere")
+    for tab in tabs.open(2):
+        tab.waits_for("transport", "sse")
+    tabs.all_have(tabs.publish(3))
+    tabs.connections(1)
