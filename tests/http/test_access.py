@@ -17,7 +17,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 # They show no update and no figure of the dashboard's stream, or want a token of their own.
 OPEN = {
     *("/", "/dashboard", "/dashboard/sse-test", "/dashboard/websocket-test", "/static"),
-    *("/up", "/health", "/ready"),
+    *("/up", "/health", "/ready", "/dashboard/time"),
     *("/metrics", "/dashboard/stats", "/dashboard/debug"),
     *(
         "/streams/{stream}",

@@ -32,6 +32,7 @@ READING = [
     "/health",
     "/ready",
     "/metrics",
+    "/dashboard/time",
     "/dashboard/refresh",
     "/dashboard/metrics",
     "/dashboard/stats",
@@ -68,6 +69,12 @@ def test_health(client: TestClient) -> None:
         200,
         {"status": "ok", "log": True, "broker": True, "hub": True},
     )
+
+
+def test_the_time_is_that_of_the_clock_that_stamps_updates(client: TestClient) -> None:
+    before = time.time() * 1000
+    told = client.get("/dashboard/time").json()
+    assert list(told) == ["time_ms"] and before - 0.1 <= told["time_ms"] <= time.time() * 1000 + 0.1
 
 
 @pytest.mark.parametrize("path", READING)

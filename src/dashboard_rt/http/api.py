@@ -75,6 +75,7 @@ class ReadEndpoints:
             "/up": self.up,
             "/health": self.health,
             "/ready": self.ready,
+            "/dashboard/time": self.server_time,
             "/metrics": self._for_operators(self.prometheus),
             "/dashboard/refresh": self._for_readers(self.refresh),
             "/dashboard/metrics": self._for_readers(self.metrics),
@@ -136,6 +137,10 @@ class ReadEndpoints:
         ingest = {"ingest": state} if (state := self._stats.ingest_state) else {}
         body = {"status": "ok" if ready else "unavailable", **checks, **ingest, **detail}
         return Json(body, 200 if ready else 503)
+
+    async def server_time(self, request: Request) -> Response:
+        """Answer with this machine's time in Unix ms, from which a page tells how far its own clock is off."""
+        return Json({"time_ms": round(time.time() * 1000, 1)})
 
     async def prometheus(self, request: Request) -> Response:
         """Answer with the counters of this process. Where there are several each sample names its process.
