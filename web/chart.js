@@ -1,0 +1,247 @@
+/**
+ * One chart of series over the last minutes, by uPlot, with its legend and its table.
+ *
+ * It draws what it is handed; what the values are is the business of samples.js. Charts with the same `sync` share one cursor, and with
+ * the same `scale` one height. Colours and dashes are the style sheet's (chart.css), read when they may have changed.
+ */
+import { createChartTable } from "./chart-table.js";
+import { quantity } from "./quantity.js";
+import { createScale } from "./scale.js";
+import uPlot from "./vendor/uplot/uPlot.esm.js";
+
+const WORDS_EVERY = 10_000; // ms between two labels for screen readers: more often nobody can listen
+const AXIS_WIDTH = 56; // px, the same in every chart: charts above each other have their seconds above each other
+const TICK = 30; // seconds
+const DASHES = { 1: [], 2: [7, 4], 3: [2, 3] }; // by tone: who does not see the colours sees these
+
+/**
+ * @typedef {object} Spec
+ * @property {string} key of the array in what draw() is given
+ * @property {string} label
+ * @property {1 | 2 | 3} tone colour and dash
+ * @property {"line" | "steps"} [shape]
+ */
+
+/**
+ * @param {HTMLElement} host
+ * @param {object} options
+ * @param {string} options.title
+ * @param {string} options.unit
+ * @param {Spec[]} options.series
+ * @param {string} [options.sync] the name of a group whose charts share the cursor
+ * @param {ReturnType<typeof createScale>} [options.scale] shared with other charts
+ * @param {() => number} [options.now] monotonic, ms
+ */
+export function createChart(host, { title, unit, series, sync, scale = createScale(), now = () => performance.now() }) {
+  const parts = build(title, unit, series);
+  const table = createChartTable({ title, unit, columns: series, onOpen: () => latest && table.fill(latest) });
+  parts.figure.append(table.element);
+  host.append(parts.figure);
+
+  let plot = null;
+  let latest = null;
+  let colours = null;
+  let spokenAt = -Infinity;
+
+  function options({ width, height }) {
+    const axis = { stroke: () => colours.ink, grid: { stroke: () => colours.grid, width: 1 }, ticks: { show: false }, font: colours.font };
+    return {
+      width,
+      height,
+      legend: { show: false },
+      padding: [8, 14, 0, 0],
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, ...(sync && { sync: { key: sync, scales: ["x", null] } }) },
+      scales: { x: { time: false, range: (_, first) => [first, 0] }, y: { range: () => scale.range() } },
+      axes: [
+        { ...axis, size: 28, gap: 8, splits: (_, __, first) => ticks(first), values: (_, splits) => splits.map(moment) },
+        { ...axis, size: AXIS_WIDTH, gap: 6, splits: (_, __, low, high) => [low, low < 0 ? 0 : high / 2, high], values: (_, splits) => splits.map((value) => quantity(value, unit)) },
+      ],
+      series: [{}, ...series.map((spec, index) => line(spec, () => colours.series[index]))],
+      hooks: { setCursor: [({ cursor }) => showLegend(cursor.left >= 0 ? cursor.idx : null)] },
+    };
+  }
+
+  const canDraw = () => latest !== null && !document.hidden && parts.plot.clientWidth > 0;
+
+  function draw() {
+    if (!canDraw()) return;
+    const values = series.map(({ key }) => latest[key]);
+    const [low, high] = extremes(values);
+    scale.report(redraw, low, high);
+    if (plot) plot.setData([latest.x, ...values]);
+    else {
+      colours = readColours(parts);
+      plot = new uPlot(options(sizeOf(parts.plot)), [latest.x, ...values], parts.plot);
+    }
+    parts.empty.hidden = high > -Infinity;
+    showLegend(plot.cursor.left >= 0 ? plot.cursor.idx : null);
+    if (now() - spokenAt >= WORDS_EVERY) describe();
+  }
+
+  /** The scale has moved, or the colours: the same values, drawn again. */
+  function redraw() {
+    if (plot && canDraw()) plot.setData(plot.data);
+  }
+
+  function describe() {
+    spokenAt = now();
+    parts.plot.setAttribute("aria-label", sentence(title, unit, series, latest));
+    if (table.isOpen()) table.fill(latest);
+  }
+
+  function showLegend(index) {
+    const at = index ?? latest.x.length - 1;
+    parts.moment.textContent = index === null || index === undefined ? "" : `${-latest.x[at]} s ago`;
+    series.forEach(({ key }, which) => {
+      parts.values[which].textContent = quantity(latest[key][at], unit);
+    });
+  }
+
+  function recolour() {
+    if (!plot) return;
+    colours = readColours(parts);
+    redraw();
+  }
+
+  const size = new ResizeObserver(() => {
+    if (!plot) draw();
+    else if (parts.plot.clientWidth > 0) plot.setSize(sizeOf(parts.plot));
+  });
+  size.observe(parts.plot);
+  document.addEventListener("visibilitychange", draw);
+  const stopWatching = watchTheme(recolour);
+
+  return {
+    element: parts.figure,
+    /** @param {import("./samples.js").Series} values kept while the page is hidden, and drawn when it is seen again */
+    draw(values) {
+      latest = values;
+      draw();
+    },
+    destroy() {
+      size.disconnect();
+      document.removeEventListener("visibilitychange", draw);
+      stopWatching();
+      scale.forget(redraw);
+      plot?.destroy();
+      plot = latest = null;
+      parts.figure.remove();
+    },
+  };
+}
+
+// --- what it is made of
+
+function element(name, className, ...children) {
+  const made = document.createElement(name);
+  made.className = className;
+  made.append(...children);
+  return made;
+}
+
+function build(title, unit, series) {
+  const swatches = series.map(({ tone }) => element("span", `chart-swatch tone-${tone}`));
+  const values = series.map(() => element("span", "chart-value", "–"));
+  const moment = element("span", "chart-moment");
+  const entries = series.map(({ label }, index) => element("li", "chart-entry", swatches[index], `${label} `, values[index]));
+  const legend = element("ul", "chart-legend", ...entries);
+  const caption = element("figcaption", "chart-caption", element("span", "chart-title", title), moment, legend);
+  const empty = element("p", "chart-empty", "Nothing to draw yet");
+  const plot = element("div", "chart-plot");
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", `${title}: nothing to draw yet`);
+  const figure = element("figure", "chart", caption, element("div", "chart-frame", plot, empty));
+  return { figure, plot, empty, moment, values, swatches };
+}
+
+function line({ label, tone, shape = "line" }, stroke) {
+  const steps = shape === "steps";
+  return {
+    label,
+    stroke,
+    width: steps ? 2 : 1.75, // an even one leaves no hair at the end of a gap
+    dash: DASHES[tone],
+    ...(steps && { paths: uPlot.paths.stepped({ align: 1 }) }),
+    // A value between two gaps has no line: without a point it would not be seen.
+    points: { show: false, size: 4, fill: stroke, filter: (plot, index) => alone(plot.data[index]) },
+  };
+}
+
+/** Which values have no neighbour that a line could come from. */
+export function alone(values) {
+  const found = [];
+  let [candidate, joined] = [-1, false];
+  values.forEach((value, index) => {
+    if (value === undefined) return;
+    if (value !== null && candidate < 0) [candidate, joined] = [index, false];
+    else if (value !== null) joined = true;
+    else {
+      if (candidate >= 0 && !joined) found.push(candidate);
+      candidate = -1;
+    }
+  });
+  if (candidate >= 0 && !joined) found.push(candidate);
+  return found;
+}
+
+function sizeOf(box) {
+  return { width: box.clientWidth, height: box.clientHeight };
+}
+
+/** Moments on the axis stay where they are while the lines move on. */
+function ticks(first) {
+  const found = [];
+  for (let at = Math.ceil(first / TICK) * TICK; at <= 0; at += TICK) found.push(at);
+  return found;
+}
+
+function moment(seconds) {
+  if (seconds === 0) return "now";
+  return seconds % 60 === 0 ? `${-seconds / 60} min` : `${-seconds} s`;
+}
+
+/** @returns {[number, number]} lowest and highest of all values; Infinity and -Infinity of none */
+function extremes(arrays) {
+  const found = [Infinity, -Infinity];
+  for (const values of arrays) {
+    for (const value of values) {
+      if (!Number.isFinite(value)) continue;
+      found[0] = Math.min(found[0], value);
+      found[1] = Math.max(found[1], value);
+    }
+  }
+  return found;
+}
+
+function sentence(title, unit, series, { x, ...values }) {
+  const parts = series.map(({ key, label }) => {
+    const known = values[key].filter(Number.isFinite);
+    if (known.length === 0) return `${label}: nothing yet`;
+    return `${label}: newest ${quantity(known.at(-1), unit)}, highest ${quantity(Math.max(...known), unit)}`;
+  });
+  return `${title}, the last ${-x[0]} seconds. ${parts.join("; ")}.`;
+}
+
+// --- colours: canvas takes no CSS variables, so they are read from elements that have them
+
+function readColours({ figure, swatches }) {
+  const style = getComputedStyle(figure);
+  return {
+    ink: style.color,
+    grid: style.borderTopColor,
+    font: `${style.fontSize} ${style.fontFamily}`,
+    series: swatches.map((swatch) => getComputedStyle(swatch).color),
+  };
+}
+
+/** Calls `act` when the system's preference or the page's choice changes. Returns what ends that. */
+function watchTheme(act) {
+  const preference = matchMedia("(prefers-color-scheme: dark)");
+  preference.addEventListener("change", act);
+  const choice = new MutationObserver(act);
+  choice.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  return () => {
+    preference.removeEventListener("change", act);
+    choice.disconnect();
+  };
+}

@@ -1,0 +1,185 @@
+/**
+ * The delivery lags of one connection over the last minutes: percentiles of all of them, and a series for charts with one value a second.
+ *
+ * Lags are counted in classes that grow by 2 %, in a histogram for each second. So the memory is the same at one update a second and at a
+ * thousand, and every percentile is that of a sample which was really there, within 1 % or 0.05 ms, whichever is more. (Exact values
+ * would take sorting 120,000 numbers for each drawing.) Pure: the moments are handed in, in ms of a clock that never goes back.
+ */
+
+const GROWTH = 1.02; // from one class to the next: its middle is within 1 % of all that is in it
+const LEAST = 0.05; // ms; the class in the middle holds what is smaller: browsers' clocks tell tenths of a ms
+const CLASSES = 1080; // on each side of it: up to a day. Above that a lag counts as a day
+const MIDDLE = CLASSES;
+const WIDTH = 2 * CLASSES + 1;
+
+/** The class of a lag. Negative lags have theirs: two clocks may differ, and the chart has to show it. */
+function classOf(lag) {
+  const size = Math.abs(lag);
+  if (size <= LEAST) return MIDDLE;
+  const steps = Math.min(CLASSES, Math.ceil(Math.log(size / LEAST) / Math.log(GROWTH)));
+  return lag > 0 ? MIDDLE + steps : MIDDLE - steps;
+}
+
+/** The lag that stands for a class: as far, in per cent, from its lower bound as from its upper one. */
+function lagOf(index) {
+  const steps = index - MIDDLE;
+  if (steps === 0) return 0;
+  return Math.sign(steps) * LEAST * GROWTH ** Math.abs(steps) * (2 / (1 + GROWTH));
+}
+
+/**
+ * The smallest lag that at least this share of all lags does not exceed (nearest rank); NaN of none.
+ * @param {Uint32Array} counts by class
+ * @param {number} total
+ * @param {number[]} shares ascending, 0 to 1
+ * @returns {number[]}
+ */
+function quantiles(counts, total, shares) {
+  const found = shares.map(() => NaN);
+  let [seen, next] = [0, 0];
+  for (let index = 0; total > 0 && index < counts.length; index += 1) {
+    seen += counts[index];
+    while (next < shares.length && seen >= Math.max(1, Math.ceil(shares[next] * total))) {
+      found[next] = lagOf(index);
+      next += 1;
+    }
+    if (next === shares.length) break;
+  }
+  return found;
+}
+
+const SHARES = [0.5, 0.95, 0.99];
+
+/**
+ * @typedef {object} Series one value for each finished second, oldest first
+ * @property {number[]} x seconds before now: -120 to -1
+ * @property {(number | null | undefined)[]} p50 ms; null while there was no connection (a gap in a line), undefined in a second without any
+ *   lag (the line goes on)
+ * @property {(number | null | undefined)[]} p95
+ * @property {(number | null | undefined)[]} p99
+ * @property {(number | null)[]} rate updates in that second
+ */
+
+/** @param {{seconds?: number}} options how far back they reach */
+export function createSamples({ seconds = 120 } = {}) {
+  const slots = seconds + 1; // the finished seconds, and the one that runs
+  const counts = new Uint32Array(slots * WIDTH);
+  const all = new Uint32Array(WIDTH); // of all slots together, so that percentiles cost one pass
+  const lags = new Float64Array(slots);
+  const updates = new Float64Array(slots);
+  const connected = new Uint8Array(slots); // 1: that second is no gap
+  const values = new Float64Array(slots * SHARES.length); // percentiles of a second, kept until it gets another lag
+  const known = new Uint8Array(slots);
+  let total = 0;
+  let newest = -Infinity; // the second that runs
+  let isConnected = false;
+
+  const slotOf = (second) => ((second % slots) + slots) % slots;
+  const countsOf = (slot) => counts.subarray(slot * WIDTH, (slot + 1) * WIDTH);
+
+  function empty(slot) {
+    if (lags[slot] > 0) {
+      const old = countsOf(slot);
+      for (let index = 0; index < WIDTH; index += 1) all[index] -= old[index];
+      old.fill(0);
+    }
+    total -= lags[slot];
+    lags[slot] = updates[slot] = known[slot] = 0;
+    connected[slot] = isConnected ? 1 : 0;
+  }
+
+  /** Make the second of `at` the newest one; what is older than the window is forgotten. */
+  function advance(at) {
+    const second = Math.floor(at / 1000);
+    if (!(second > newest)) return;
+    const first = Math.max(newest + 1, second - seconds);
+    for (let passed = first; passed <= second; passed += 1) empty(slotOf(passed));
+    newest = second;
+  }
+
+  /** The slot that `at` belongs to; -1 when it is too old. */
+  function find(at) {
+    advance(at);
+    const second = Math.floor(at / 1000);
+    return second >= newest - seconds ? slotOf(second) : -1;
+  }
+
+  function percentilesOf(slot) {
+    const kept = values.subarray(slot * SHARES.length, (slot + 1) * SHARES.length);
+    if (!known[slot]) {
+      kept.set(quantiles(countsOf(slot), lags[slot], SHARES));
+      known[slot] = 1;
+    }
+    return kept;
+  }
+
+  function count(at, n = 1) {
+    const slot = find(at);
+    found(at);
+    if (slot < 0) return slot;
+    updates[slot] += n;
+    connected[slot] = 1;
+    return slot;
+  }
+
+  function found(at) {
+    advance(at);
+    isConnected = true;
+    connected[slotOf(newest)] = 1;
+  }
+
+  return {
+    /** One update that arrived at `at`, and its lag in ms. A lag that is no finite number is not known: the update is counted only. */
+    add(at, lag) {
+      const slot = count(at);
+      if (slot < 0 || !Number.isFinite(lag)) return;
+      const index = classOf(lag);
+      counts[slot * WIDTH + index] += 1;
+      all[index] += 1;
+      lags[slot] += 1;
+      total += 1;
+      known[slot] = 0;
+    },
+    /** `n` updates whose lag says nothing about the wire: replayed ones, or such without a stamp. */
+    count(at, n) {
+      count(at, n);
+    },
+    /** The connection is there: seconds without an update are a rate of 0 from now on, not a gap. */
+    found,
+    /** The connection is gone: a gap, until something arrives or found() is called. */
+    lost(at) {
+      advance(at);
+      isConnected = false;
+      const slot = slotOf(newest);
+      if (updates[slot] === 0) connected[slot] = 0; // a rate of 0 would be that of a part of a second
+    },
+    /** @returns {{p50: number, p95: number, p99: number, count: number}} of all lags in the window; NaN of none */
+    percentiles(now) {
+      advance(now);
+      const [p50, p95, p99] = quantiles(all, total, SHARES);
+      return { p50, p95, p99, count: total };
+    },
+    /** @returns {Series} the second that runs is left out: it would always look like a fall */
+    series(now) {
+      advance(now);
+      const series = { x: [], p50: [], p95: [], p99: [], rate: [] };
+      for (let back = seconds; back >= 1; back -= 1) {
+        const slot = slotOf(newest - back);
+        const missing = connected[slot] ? undefined : null;
+        const [p50, p95, p99] = lags[slot] > 0 ? percentilesOf(slot) : [missing, missing, missing];
+        series.x.push(-back);
+        series.p50.push(p50);
+        series.p95.push(p95);
+        series.p99.push(p99);
+        series.rate.push(connected[slot] ? updates[slot] : null);
+      }
+      return series;
+    },
+    /** Forget all samples; whether there is a connection stays known. */
+    clear() {
+      for (let slot = 0; slot < slots; slot += 1) empty(slot);
+      connected.fill(0);
+      if (newest > -Infinity && isConnected) connected[slotOf(newest)] = 1;
+    },
+  };
+}
