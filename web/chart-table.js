@@ -61,21 +61,28 @@ export function createChartTable({ title, unit, columns, onOpen }) {
   const toggled = () => disclosure.open && onOpen();
   disclosure.addEventListener("toggle", toggled);
 
+  /** The cells of each row, kept: a screen reader that reads one must not lose its place when the values change. */
+  let rows = [];
+
+  function rowFor(span) {
+    const cells = columns.map(() => element("td"));
+    body.append(row([heading(`${span} to ${span + SPAN}`, "row"), ...cells]));
+    return cells;
+  }
+
   return {
     element: disclosure,
     isOpen: () => disclosure.open,
-    /** @param {import("./samples.js").Series} series */
+    /** @param {import("./samples.js").Series} series of the same length each time */
     fill(series) {
       const found = columns.map(({ key }) => peaks(series.x, series[key]));
       const spans = [...found[0].keys()];
-      body.replaceChildren(
-        ...spans.map((span) =>
-          row([
-            heading(`${span} to ${span + SPAN}`, "row"),
-            ...found.map((values) => element("td", quantity(values.get(span), unit))),
-          ]),
-        ),
-      );
+      if (rows.length === 0) rows = spans.map(rowFor);
+      rows.forEach((cells, index) => {
+        cells.forEach((cell, column) => {
+          cell.textContent = quantity(found[column].get(spans[index]), unit);
+        });
+      });
     },
   };
 }

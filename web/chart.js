@@ -57,7 +57,7 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
         { ...axis, size: AXIS_WIDTH, gap: 6, splits: (_, __, low, high) => [low, low < 0 ? 0 : high / 2, high], values: (_, splits) => splits.map((value) => quantity(value, unit)) },
       ],
       series: [{}, ...series.map((spec, index) => line(spec, () => colours.series[index]))],
-      hooks: { setCursor: [({ cursor }) => showLegend(cursor.left >= 0 ? cursor.idx : null)] },
+      hooks: { setCursor: [({ cursor }) => showLegend(cursor)] },
     };
   }
 
@@ -74,7 +74,7 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
       plot = new uPlot(options(sizeOf(parts.plot)), [latest.x, ...values], parts.plot);
     }
     parts.empty.hidden = high > -Infinity;
-    showLegend(plot.cursor.left >= 0 ? plot.cursor.idx : null);
+    showLegend(plot.cursor);
     if (now() - spokenAt >= WORDS_EVERY) describe();
   }
 
@@ -89,11 +89,13 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
     if (table.isOpen()) table.fill(latest);
   }
 
-  function showLegend(index) {
-    const at = index ?? latest.x.length - 1;
-    parts.moment.textContent = index === null || index === undefined ? "" : `${-latest.x[at]} s ago`;
+  /** The values under the cursor; without one the newest. */
+  function showLegend({ left, idx }) {
+    const pointed = left >= 0 && Number.isInteger(idx);
+    const at = pointed ? idx : latest.x.length - 1;
+    parts.moment.textContent = pointed ? `${-latest.x[at]} s ago` : "";
     series.forEach(({ key }, which) => {
-      parts.values[which].textContent = quantity(latest[key][at], unit);
+      parts.values[which].textContent = quantity(lastKnown(latest[key], at), unit);
     });
   }
 
@@ -103,9 +105,15 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
     redraw();
   }
 
+  // In the next frame: what is done within the notice may resize what is observed, which browsers report as an error.
+  let frame = 0;
+  function fit() {
+    if (parts.plot.clientWidth > 0) plot?.setSize(sizeOf(parts.plot));
+    draw(); // what came while there was no room
+  }
   const size = new ResizeObserver(() => {
-    if (!plot) draw();
-    else if (parts.plot.clientWidth > 0) plot.setSize(sizeOf(parts.plot));
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(fit);
   });
   size.observe(parts.plot);
   document.addEventListener("visibilitychange", draw);
@@ -113,13 +121,18 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
 
   return {
     element: parts.figure,
-    /** @param {import("./samples.js").Series} values kept while the page is hidden, and drawn when it is seen again */
+    /**
+     * @param {import("./samples.js").Series} values kept while the page is hidden, and drawn when it is seen again; the same object again
+     *   is not drawn again
+     */
     draw(values) {
+      if (values === latest) return;
       latest = values;
       draw();
     },
     destroy() {
       size.disconnect();
+      cancelAnimationFrame(frame);
       document.removeEventListener("visibilitychange", draw);
       stopWatching();
       scale.forget(redraw);
@@ -182,6 +195,13 @@ export function alone(values) {
   });
   if (candidate >= 0 && !joined) found.push(candidate);
   return found;
+}
+
+/** The value at `index`, or the one before it that the line comes from: a second without an update is no reason for a dash. */
+export function lastKnown(values, index) {
+  let at = index;
+  while (at > 0 && values[at] === undefined) at -= 1;
+  return values[at];
 }
 
 function sizeOf(box) {

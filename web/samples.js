@@ -73,6 +73,7 @@ export function createSamples({ seconds = 120 } = {}) {
   let total = 0;
   let newest = -Infinity; // the second that runs
   let isConnected = false;
+  let drawn = null; // what series() last returned, until it would be another
 
   const slotOf = (second) => ((second % slots) + slots) % slots;
   const countsOf = (slot) => counts.subarray(slot * WIDTH, (slot + 1) * WIDTH);
@@ -95,6 +96,7 @@ export function createSamples({ seconds = 120 } = {}) {
     const first = Math.max(newest + 1, second - seconds);
     for (let passed = first; passed <= second; passed += 1) empty(slotOf(passed));
     newest = second;
+    drawn = null;
   }
 
   /** The slot that `at` belongs to; -1 when it is too old. */
@@ -119,6 +121,7 @@ export function createSamples({ seconds = 120 } = {}) {
     if (slot < 0) return slot;
     updates[slot] += n;
     connected[slot] = 1;
+    if (slot !== slotOf(newest)) drawn = null;
     return slot;
   }
 
@@ -159,9 +162,14 @@ export function createSamples({ seconds = 120 } = {}) {
       const [p50, p95, p99] = quantiles(all, total, SHARES);
       return { p50, p95, p99, count: total };
     },
-    /** @returns {Series} the second that runs is left out: it would always look like a fall */
+    /**
+     * The second that runs is left out: it would always look like a fall. So there is nothing new to draw within a second, and what
+     * is returned is then the same object.
+     * @returns {Series}
+     */
     series(now) {
       advance(now);
+      if (drawn) return drawn;
       const series = { x: [], p50: [], p95: [], p99: [], rate: [] };
       for (let back = seconds; back >= 1; back -= 1) {
         const slot = slotOf(newest - back);
@@ -173,12 +181,14 @@ export function createSamples({ seconds = 120 } = {}) {
         series.p99.push(p99);
         series.rate.push(connected[slot] ? updates[slot] : null);
       }
+      drawn = series;
       return series;
     },
     /** Forget all samples; whether there is a connection stays known. */
     clear() {
       for (let slot = 0; slot < slots; slot += 1) empty(slot);
       connected.fill(0);
+      drawn = null;
       if (newest > -Infinity && isConnected) connected[slotOf(newest)] = 1;
     },
   };

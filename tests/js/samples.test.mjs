@@ -109,3 +109,14 @@ test("clear forgets the samples and keeps that there is a connection", () => {
   assert.equal(samples.percentiles(1000).count, 0);
   assert.deepEqual(samples.series(3000).rate, [null, 0, 0]);
 });
+
+test("a series is the same object until another would come out", () => {
+  const samples = createSamples({ seconds: 3 });
+  samples.add(5000, 1);
+  const first = samples.series(6000);
+  samples.add(6100, 1);
+  assert.equal(samples.series(6900), first);
+  samples.add(5900, 2);
+  assert.equal(samples.series(6900).rate.at(-1), 2, "an update that belongs to a second before");
+  assert.deepEqual(samples.series(7000).rate, [null, 2, 1]);
+});
