@@ -51,10 +51,10 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
       legend: { show: false },
       padding: [8, 14, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, ...(sync && { sync: { key: sync, scales: ["x", null] } }) },
-      scales: { x: { time: false, range: (_, first) => [first, 0] }, y: { range: () => scale.range() } },
+      scales: { x: { time: false, range: (_, first) => [first, 0] }, y: { range: () => withRoom(scale.range()) } },
       axes: [
         { ...axis, size: 28, gap: 8, splits: (_, __, first) => ticks(first), values: (_, splits) => splits.map(moment) },
-        { ...axis, size: AXIS_WIDTH, gap: 6, splits: (_, __, low, high) => [low, low < 0 ? 0 : high / 2, high], values: (_, splits) => splits.map((value) => quantity(value, unit)) },
+        { ...axis, size: AXIS_WIDTH, gap: 6, splits: () => marks(scale.range()), values: (_, splits) => splits.map((value) => quantity(value, unit)) },
       ],
       series: [{}, ...series.map((spec, index) => line(spec, () => colours.series[index]))],
       hooks: { setCursor: [({ cursor }) => showLegend(cursor)] },
@@ -108,15 +108,17 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
   // In the next frame: what is done within the notice may resize what is observed, which browsers report as an error.
   let frame = 0;
   function fit() {
-    if (parts.plot.clientWidth > 0) plot?.setSize(sizeOf(parts.plot));
-    draw(); // what came while there was no room
+    if (document.hidden) return;
+    const { width, height } = sizeOf(parts.plot);
+    if (plot && width > 0 && (plot.width !== width || plot.height !== height)) plot.setSize({ width, height });
+    draw(); // what came while there was no room, or nobody looked
   }
   const size = new ResizeObserver(() => {
     cancelAnimationFrame(frame);
     frame = requestAnimationFrame(fit);
   });
   size.observe(parts.plot);
-  document.addEventListener("visibilitychange", draw);
+  document.addEventListener("visibilitychange", fit);
   const stopWatching = watchTheme(recolour);
 
   return {
@@ -133,7 +135,7 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
     destroy() {
       size.disconnect();
       cancelAnimationFrame(frame);
-      document.removeEventListener("visibilitychange", draw);
+      document.removeEventListener("visibilitychange", fit);
       stopWatching();
       scale.forget(redraw);
       plot?.destroy();
@@ -206,6 +208,16 @@ export function lastKnown(values, index) {
 
 function sizeOf(box) {
   return { width: box.clientWidth, height: box.clientHeight };
+}
+
+/** uPlot cuts off half of a line that runs along the edge, where it has gaps. */
+function withRoom([low, high]) {
+  const room = (high - low) * 0.04;
+  return [low - room, high + room];
+}
+
+function marks([low, high]) {
+  return [low, low < 0 ? 0 : high / 2, high];
 }
 
 /** Moments on the axis stay where they are while the lines move on. */
