@@ -8,10 +8,12 @@
 
 const REQUESTS = 5; // in a round; the first one pays for the connection
 const PERIOD = 300_000; // ms between rounds
-const PAUSE = 30_000; // ms: the least time between rounds when a page is looked at again and again
+const PAUSE = 30_000; // ms: the least time between them, when nothing is known or a page is looked at again and again
+const CHECK = 10_000; // ms between two looks at whether a round is due
 const PATIENCE = 5_000; // ms that one request may take
 const DRIFT = 50e-6; // how fast two clocks may part: of an error that was small once
-const STEP = 50; // ms: the page's clock was set when it and the monotonic one part by that
+const STEP = 5; // ms: the page's clock was set when it and the monotonic one part by that
+const RESOLUTION = 1; // ms: Firefox and Safari tell whole ms, so a round trip of 0 may have been one of 1
 
 /**
  * @param {object} options
@@ -34,7 +36,9 @@ export function createClockOffset({
 }) {
   /** The estimate in use: offset, error, when it was made (monotonic), and how far the page's clock was from the monotonic one then. */
   let best = null;
-  let round = null; // the one that runs
+  let round = null; // the one that runs, a promise
+  let request = null; // what ends the request that runs
+  let isEnded = false;
   let roundAt = -Infinity;
   let timer = null;
   let onChange = null;
@@ -45,17 +49,17 @@ export function createClockOffset({
   const current = () => (best !== null && !isSet(best) ? best : null);
 
   async function ask() {
-    const patience = new AbortController();
-    const late = setTimeout(() => patience.abort(), PATIENCE);
+    request = new AbortController();
+    const late = setTimeout(() => request.abort(), PATIENCE);
     try {
       const [sentAt, shift] = [monotonic(), now() - monotonic()];
-      const response = await fetch(url, { cache: "no-store", signal: patience.signal });
-      // The head has come: the body is a part of the same packet, but reading it is a turn of this page, which may be busy.
+      const response = await fetch(url, { cache: "no-store", signal: request.signal });
+      // The head has come, and the time was told before it. Reading the body is another turn of a page that may be busy.
       const receivedAt = monotonic();
       const { time_ms: time } = await response.json();
       if (!response.ok || !Number.isFinite(time)) throw new TypeError("no time in the answer");
-      const roundTrip = receivedAt - sentAt;
-      return { offset: time - (sentAt + roundTrip / 2 + shift), error: roundTrip / 2, at: receivedAt, shift };
+      const half = (receivedAt - sentAt) / 2;
+      return { offset: time - (sentAt + half + shift), error: half + RESOLUTION, at: receivedAt, shift };
     } finally {
       clearTimeout(late);
     }
@@ -64,9 +68,9 @@ export function createClockOffset({
   async function measureRound() {
     roundAt = monotonic();
     let fastest = null;
-    for (let asked = 0; asked < REQUESTS; asked += 1) {
+    for (let asked = 0; asked < REQUESTS && !isEnded; asked += 1) {
       const found = await ask().catch(() => null);
-      if (found === null) failures += 1;
+      if (found === null) failures += isEnded ? 0 : 1;
       // The page's clock may have been set within the round.
       else if (!isSet(found) && (fastest === null || found.error < fastest.error)) fastest = found;
     }
@@ -76,19 +80,20 @@ export function createClockOffset({
   }
 
   function measure() {
+    isEnded = false;
     round ??= measureRound().finally(() => (round = null));
     return round;
   }
 
+  const waited = () => monotonic() - roundAt;
+
   function tick() {
-    timer = setTimeout(tick, PERIOD);
-    if (!document.hidden) measure();
+    timer = setTimeout(tick, CHECK);
+    if (!document.hidden && waited() >= (current() ? PERIOD : PAUSE)) measure();
   }
 
   function seen() {
-    if (document.hidden || monotonic() - roundAt < PAUSE) return;
-    clearTimeout(timer);
-    tick();
+    if (!document.hidden && waited() >= PAUSE) measure();
   }
 
   return {
@@ -99,7 +104,7 @@ export function createClockOffset({
       const estimate = current();
       return estimate && Math.abs(estimate.offset) > estimate.error ? estimate.offset : 0;
     },
-    /** ms that the true offset may be away from the measured one; Infinity when nothing is known. */
+    /** ms that the true offset may be away from the measured one: half the round trip, and a ms that clocks do not tell. Infinity when nothing is known. */
     get error() {
       return current()?.error ?? Infinity;
     },
@@ -111,7 +116,10 @@ export function createClockOffset({
     get failures() {
       return failures;
     },
-    /** Measure now, every five minutes, and when the page is looked at again; never while it is hidden. */
+    /**
+     * Measure now, every five minutes, when the page is looked at again and when its clock was set; never while it is hidden.
+     * @param {() => void} [changed] called after each round that had an answer
+     */
     start(changed) {
       onChange = changed;
       document.addEventListener("visibilitychange", seen);
@@ -121,6 +129,8 @@ export function createClockOffset({
       document.removeEventListener("visibilitychange", seen);
       clearTimeout(timer);
       timer = onChange = null;
+      isEnded = true;
+      request?.abort();
     },
   };
 }

@@ -345,7 +345,8 @@ def test_a_sparkline_says_its_range(page: Page) -> None:
 # --- the offset of the clocks
 
 MEASURE = """async () => {
-  const now = () => performance.timeOrigin + performance.now();
+  const anchor = Date.now() - performance.now();
+  const now = () => anchor + performance.now();
   const clocks = parts.createClockOffset({ url: "/dashboard/time", now });
   await clocks.measure();
   const { offset, error, measured, failures } = clocks;
@@ -355,9 +356,8 @@ MEASURE = """async () => {
 
 def test_a_page_on_the_servers_machine_takes_the_plain_difference(page: Page) -> None:
     found = page.evaluate(MEASURE)
-    assert found["failures"] == 0 and 0 < found["error"] < 1000
-    assert found["offset"] == 0 or abs(found["offset"]) < 50, "but for a clock that is being slewed"
-    assert abs(found["measured"]) <= found["error"] + 50
+    assert (found["failures"], found["offset"]) == (0, 0)
+    assert 0 < abs(found["measured"]) <= found["error"] < 1000
 
 
 @pytest.mark.parametrize("shift", [5000.0, -3_600_000.0])
@@ -370,7 +370,7 @@ def test_a_server_with_another_clock(page: Page, shift: float) -> None:
     found = page.evaluate(MEASURE)
     page.unroute("**/dashboard/time")
     assert found["failures"] == 0
-    assert abs(found["offset"] - shift) <= found["error"] + 50 < 3000
+    assert abs(found["offset"] - shift) <= found["error"] < 3000
 
 
 # --- an hour
@@ -418,5 +418,6 @@ def test_an_hour_does_not_grow_the_heap(page: Page) -> None:
         sizes.append(usage["usedSize"] + usage.get("backingStorageSize", 0))
     session.detach()
     page.evaluate("delete window.panels")
-    # Compiled code comes and goes by some ten KB. A number kept for each second would be 100 KB, for each update 5 MB.
-    assert sizes[-1] - sizes[1] < 64 * 1024, sizes
+    # Until then compiled code grows by some ten KB. What two panels keep for a second is there 2,400 times in the rest,
+    # for an update 240,000 times.
+    assert sizes[-1] - sizes[3] < 32 * 1024, sizes
