@@ -26,15 +26,17 @@ const DASHES = { 1: [], 2: [7, 4], 3: [2, 3] }; // by tone: who does not see the
  * @param {HTMLElement} host
  * @param {object} options
  * @param {string} options.title
+ * @param {string} [options.of] what it is of, where others have the same title: not shown, for screen readers
  * @param {string} options.unit
  * @param {Spec[]} options.series
  * @param {string} [options.sync] the name of a group whose charts share the cursor
  * @param {ReturnType<typeof createScale>} [options.scale] shared with other charts
  * @param {() => number} [options.now] monotonic, ms
  */
-export function createChart(host, { title, unit, series, sync, scale = createScale(), now = () => performance.now() }) {
-  const parts = build(title, unit, series);
-  const table = createChartTable({ title, unit, columns: series, onOpen: () => latest && table.fill(latest) });
+export function createChart(host, { title, of, unit, series, sync, scale = createScale(), now = () => performance.now() }) {
+  const spoken = of ? `${title}, ${of}` : title;
+  const parts = build(title, spoken, series);
+  const table = createChartTable({ title: spoken, unit, columns: series, onOpen: () => latest && table.fill(latest) });
   parts.figure.append(table.element);
   host.append(parts.figure);
 
@@ -44,17 +46,32 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
   let spokenAt = -Infinity;
 
   function options({ width, height }) {
-    const axis = { stroke: () => colours.ink, grid: { stroke: () => colours.grid, width: 1 }, ticks: { show: false }, font: colours.font };
+    const grid = { stroke: () => colours.grid, width: 1 };
+    const axis = { stroke: () => colours.ink, grid, ticks: { show: false }, font: colours.font };
     return {
       width,
       height,
       legend: { show: false },
       padding: [8, 14, 0, 0],
-      cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, ...(sync && { sync: { key: sync, scales: ["x", null] } }) },
-      scales: { x: { time: false, range: (_, first) => [first, 0] }, y: { range: () => withRoom(scale.range()) } },
+      cursor: {
+        y: false,
+        drag: { x: false, y: false },
+        points: { size: 7 },
+        ...(sync && { sync: { key: sync, scales: ["x", null] } }),
+      },
+      scales: {
+        x: { time: false, range: (_, first) => [first, 0] },
+        y: { range: () => withRoom(scale.range()) },
+      },
       axes: [
-        { ...axis, size: 28, gap: 8, splits: (_, __, first) => ticks(first), values: (_, splits) => splits.map(moment) },
-        { ...axis, size: AXIS_WIDTH, gap: 6, splits: () => marks(scale.range()), values: (_, splits) => splits.map((value) => quantity(value, unit)) },
+        { ...axis, size: 28, gap: 8, splits: (_, __, first) => ticks(first), values: (_, at) => at.map(moment) },
+        {
+          ...axis,
+          size: AXIS_WIDTH,
+          gap: 6,
+          splits: () => marks(scale.range()),
+          values: (_, values) => values.map((value) => quantity(value, unit)),
+        },
       ],
       series: [{}, ...series.map((spec, index) => line(spec, () => colours.series[index]))],
       hooks: { setCursor: [({ cursor }) => showLegend(cursor)] },
@@ -85,7 +102,7 @@ export function createChart(host, { title, unit, series, sync, scale = createSca
 
   function describe() {
     spokenAt = now();
-    parts.plot.setAttribute("aria-label", sentence(title, unit, series, latest));
+    parts.plot.setAttribute("aria-label", sentence(spoken, unit, series, latest));
     if (table.isOpen()) table.fill(latest);
   }
 
@@ -154,7 +171,7 @@ function element(name, className, ...children) {
   return made;
 }
 
-function build(title, unit, series) {
+function build(title, spoken, series) {
   const swatches = series.map(({ tone }) => element("span", `chart-swatch tone-${tone}`));
   const values = series.map(() => element("span", "chart-value", "–"));
   const moment = element("span", "chart-moment");
@@ -164,7 +181,7 @@ function build(title, unit, series) {
   const empty = element("p", "chart-empty", "Nothing to draw yet");
   const plot = element("div", "chart-plot");
   plot.setAttribute("role", "img");
-  plot.setAttribute("aria-label", `${title}: nothing to draw yet`);
+  plot.setAttribute("aria-label", `${spoken}: nothing to draw yet`);
   const figure = element("figure", "chart", caption, element("div", "chart-frame", plot, empty));
   return { figure, plot, empty, moment, values, swatches };
 }

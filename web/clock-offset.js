@@ -104,7 +104,10 @@ export function createClockOffset({
       const estimate = current();
       return estimate && Math.abs(estimate.offset) > estimate.error ? estimate.offset : 0;
     },
-    /** ms that the true offset may be away from the measured one: half the round trip, and a ms that clocks do not tell. Infinity when nothing is known. */
+    /**
+     * ms that the true offset may be away from the measured one: half the round trip, and a ms that clocks do not tell. Infinity when
+     * nothing is known.
+     */
     get error() {
       return current()?.error ?? Infinity;
     },

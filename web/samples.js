@@ -1,52 +1,11 @@
 /**
  * The delivery lags of one connection over the last minutes: percentiles of all of them, and a series for charts with one value a second.
  *
- * Lags are counted in classes that grow by 2 %, in a histogram for each second. So the memory is the same at one update a second and at a
- * thousand, and every percentile is that of a sample which was really there, within 1 % or 0.05 ms, whichever is more. (Exact values
- * would take sorting 120,000 numbers for each drawing.) Pure: the moments are handed in, in ms of a clock that never goes back.
+ * There is a histogram for each second, in a ring, and one of all of them: nothing grows, at one update a second or at a thousand. Pure:
+ * the moments are handed in, in ms of a clock that never goes back.
  */
+import { CLASSES, classOf, quantiles } from "./histogram.js";
 
-const GROWTH = 1.02; // from one class to the next: its middle is within 1 % of all that is in it
-const LEAST = 0.05; // ms; the class in the middle holds what is smaller: browsers' clocks tell tenths of a ms
-const CLASSES = 1080; // on each side of it: up to a day. Above that a lag counts as a day
-const MIDDLE = CLASSES;
-const WIDTH = 2 * CLASSES + 1;
-
-/** The class of a lag. Negative lags have theirs: two clocks may differ, and the chart has to show it. */
-function classOf(lag) {
-  const size = Math.abs(lag);
-  if (size <= LEAST) return MIDDLE;
-  const steps = Math.min(CLASSES, Math.ceil(Math.log(size / LEAST) / Math.log(GROWTH)));
-  return lag > 0 ? MIDDLE + steps : MIDDLE - steps;
-}
-
-/** The lag that stands for a class: as far, in per cent, from its lower bound as from its upper one. */
-function lagOf(index) {
-  const steps = index - MIDDLE;
-  if (steps === 0) return 0;
-  return Math.sign(steps) * LEAST * GROWTH ** Math.abs(steps) * (2 / (1 + GROWTH));
-}
-
-/**
- * The smallest lag that at least this share of all lags does not exceed (nearest rank); NaN of none.
- * @param {Uint32Array} counts by class
- * @param {number} total
- * @param {number[]} shares ascending, 0 to 1
- * @returns {number[]}
- */
-function quantiles(counts, total, shares) {
-  const found = shares.map(() => NaN);
-  let [seen, next] = [0, 0];
-  for (let index = 0; total > 0 && index < counts.length; index += 1) {
-    seen += counts[index];
-    while (next < shares.length && seen >= Math.max(1, Math.ceil(shares[next] * total))) {
-      found[next] = lagOf(index);
-      next += 1;
-    }
-    if (next === shares.length) break;
-  }
-  return found;
-}
 
 const SHARES = [0.5, 0.95, 0.99];
 
@@ -63,8 +22,8 @@ const SHARES = [0.5, 0.95, 0.99];
 /** @param {{seconds?: number}} options how far back they reach */
 export function createSamples({ seconds = 120 } = {}) {
   const slots = seconds + 1; // the finished seconds, and the one that runs
-  const counts = new Uint32Array(slots * WIDTH);
-  const all = new Uint32Array(WIDTH); // of all slots together, so that percentiles cost one pass
+  const counts = new Uint32Array(slots * CLASSES);
+  const all = new Uint32Array(CLASSES); // of all slots together, so that percentiles cost one pass
   const lags = new Float64Array(slots);
   const updates = new Float64Array(slots);
   const connected = new Uint8Array(slots); // 1: that second is no gap
@@ -76,12 +35,12 @@ export function createSamples({ seconds = 120 } = {}) {
   let drawn = null; // what series() last returned, until it would be another
 
   const slotOf = (second) => ((second % slots) + slots) % slots;
-  const countsOf = (slot) => counts.subarray(slot * WIDTH, (slot + 1) * WIDTH);
+  const countsOf = (slot) => counts.subarray(slot * CLASSES, (slot + 1) * CLASSES);
 
   function empty(slot) {
     if (lags[slot] > 0) {
       const old = countsOf(slot);
-      for (let index = 0; index < WIDTH; index += 1) all[index] -= old[index];
+      for (let index = 0; index < CLASSES; index += 1) all[index] -= old[index];
       old.fill(0);
     }
     total -= lags[slot];
@@ -137,7 +96,7 @@ export function createSamples({ seconds = 120 } = {}) {
       const slot = count(at);
       if (slot < 0 || !Number.isFinite(lag)) return;
       const index = classOf(lag);
-      counts[slot * WIDTH + index] += 1;
+      counts[slot * CLASSES + index] += 1;
       all[index] += 1;
       lags[slot] += 1;
       total += 1;

@@ -122,13 +122,16 @@ def test_the_same_height_is_the_same_value_in_charts_of_one_scale(page: Page) ->
       const before = inked(low, 1);
       high.draw(series(flat(10), flat(90)));
       await frames();
-      return { before, low: inked(low, 1), high: inked(high, 1), highest: inked(high, 2), own: inked(own, 1) };
+      const found = { before, low: inked(low, 1), high: inked(high, 1), highest: inked(high, 2), own: inked(own, 1) };
+      high.destroy();
+      await frames();
+      return { ...found, after: inked(low, 1) };
     }""")
     assert found["low"]["rows"] == found["high"]["rows"] != []
     assert found["low"]["rows"][0] > found["before"]["rows"][-1], (
         "the chart that was there moved to the new scale"
     )
-    assert found["before"]["rows"] == found["own"]["rows"]
+    assert found["before"]["rows"] == found["own"]["rows"] == found["after"]["rows"]
     assert found["highest"]["rows"][-1] < found["high"]["rows"][0]
 
 
@@ -228,13 +231,13 @@ def test_charts_of_one_group_share_the_cursor(page: Page) -> None:
 
 
 def test_its_words_are_renewed_every_ten_seconds(page: Page) -> None:
-    page.evaluate("window.shown = lagChart()")
+    page.evaluate("window.shown = lagChart({ of: 'SSE' })")
     canvas = page.get_by_role("img")
-    expect(canvas).to_have_accessible_name("Delivery lag: nothing to draw yet")
+    expect(canvas).to_have_accessible_name("Delivery lag, SSE: nothing to draw yet")
     expect(page.get_by_text("Nothing to draw yet")).to_be_visible()
     page.evaluate("shown.draw(series([4, 8, 6], [null, null, null], [null, 9, undefined]))")
     words = (
-        "Delivery lag, the last 3 seconds. "
+        "Delivery lag, SSE, the last 3 seconds. "
         "p1: newest 6 ms, highest 8 ms; p2: nothing yet; p3: newest 9 ms, highest 9 ms."
     )
     expect(canvas).to_have_accessible_name(words)
@@ -243,7 +246,7 @@ def test_its_words_are_renewed_every_ten_seconds(page: Page) -> None:
     expect(canvas).to_have_accessible_name(words)
     page.evaluate("clock.now += 1; shown.draw(series([4, 8, 7]))")
     expect(canvas).to_have_accessible_name(
-        "Delivery lag, the last 3 seconds. p1: newest 7 ms, highest 8 ms; p2: nothing yet; p3: nothing yet."
+        "Delivery lag, SSE, the last 3 seconds. p1: newest 7 ms, highest 8 ms; p2: nothing yet; p3: nothing yet."
     )
 
 
