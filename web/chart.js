@@ -10,7 +10,7 @@ import { createScale } from "./scale.js";
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 
 const WORDS_EVERY = 10_000; // ms between two labels for screen readers: more often nobody can listen
-const AXIS_WIDTH = 56; // px, the same in every chart: charts above each other have their seconds above each other
+const AXES = { width: 4.7, height: 2.3, gap: 0.6 }; // em, the same in every chart: seconds are above each other, then
 const TICK = 30; // seconds
 const DASHES = { 1: [], 2: [7, 4], 3: [2, 3] }; // by tone: who does not see the colours sees these
 
@@ -42,17 +42,18 @@ export function createChart(host, { title, of, unit, series, sync, scale = creat
 
   let plot = null;
   let latest = null;
-  let colours = null;
+  let look = null;
   let spokenAt = -Infinity;
 
   function options({ width, height }) {
-    const grid = { stroke: () => colours.grid, width: 1 };
-    const axis = { stroke: () => colours.ink, grid, ticks: { show: false }, font: colours.font };
+    const { em, font } = look;
+    const grid = { stroke: () => look.grid, width: 1 };
+    const axis = { stroke: () => look.ink, grid, ticks: { show: false }, font };
     return {
       width,
       height,
       legend: { show: false },
-      padding: [8, 14, 0, 0],
+      padding: [0.5 * em, 1.2 * em, 0, 0],
       cursor: {
         y: false,
         drag: { x: false, y: false },
@@ -64,16 +65,16 @@ export function createChart(host, { title, of, unit, series, sync, scale = creat
         y: { range: () => withRoom(scale.range()) },
       },
       axes: [
-        { ...axis, size: 28, gap: 8, splits: (_, __, first) => ticks(first), values: (_, at) => at.map(moment) },
+        { ...axis, size: AXES.height * em, gap: AXES.gap * em, splits: (_, __, first) => ticks(first), values: (_, at) => at.map(moment) },
         {
           ...axis,
-          size: AXIS_WIDTH,
-          gap: 6,
+          size: AXES.width * em,
+          gap: AXES.gap * em,
           splits: () => marks(scale.range()),
           values: (_, values) => values.map((value) => quantity(value, unit)),
         },
       ],
-      series: [{}, ...series.map((spec, index) => line(spec, () => colours.series[index]))],
+      series: [{}, ...series.map((spec, index) => line(spec, () => look.series[index]))],
       hooks: { setCursor: [({ cursor }) => showLegend(cursor)] },
     };
   }
@@ -87,7 +88,7 @@ export function createChart(host, { title, of, unit, series, sync, scale = creat
     scale.report(redraw, low, high);
     if (plot) plot.setData([latest.x, ...values]);
     else {
-      colours = readColours(parts);
+      look = readLook(parts);
       plot = new uPlot(options(sizeOf(parts.plot)), [latest.x, ...values], parts.plot);
     }
     parts.empty.hidden = high > -Infinity;
@@ -118,14 +119,18 @@ export function createChart(host, { title, of, unit, series, sync, scale = creat
 
   function recolour() {
     if (!plot) return;
-    colours = readColours(parts);
+    look = readLook(parts);
     redraw();
   }
 
   // In the next frame: what is done within the notice may resize what is observed, which browsers report as an error.
   let frame = 0;
   function fit() {
-    if (document.hidden) return;
+    // uPlot reads a font once: a page that writes larger on a large screen needs another plot.
+    if (plot && readLook(parts).font !== look.font) {
+      plot.destroy();
+      plot = null;
+    }
     const { width, height } = sizeOf(parts.plot);
     if (plot && width > 0 && (plot.width !== width || plot.height !== height)) plot.setSize({ width, height });
     draw(); // what came while there was no room, or nobody looked
@@ -273,11 +278,12 @@ function sentence(title, unit, series, { x, ...values }) {
 
 // --- colours: canvas takes no CSS variables, so they are read from elements that have them
 
-function readColours({ figure, swatches }) {
+function readLook({ figure, swatches }) {
   const style = getComputedStyle(figure);
   return {
     ink: style.color,
     grid: style.borderTopColor,
+    em: parseFloat(style.fontSize),
     font: `${style.fontSize} ${style.fontFamily}`,
     series: swatches.map((swatch) => getComputedStyle(swatch).color),
   };

@@ -44,7 +44,7 @@ export function createSamples({ seconds = 120 } = {}) {
       old.fill(0);
     }
     total -= lags[slot];
-    lags[slot] = updates[slot] = known[slot] = 0;
+    lags[slot] = updates[slot] = 0;
     connected[slot] = isConnected ? 1 : 0;
   }
 

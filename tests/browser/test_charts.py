@@ -287,6 +287,12 @@ def test_it_is_as_wide_as_its_place(page: Page) -> None:
         widths.append(page.locator("canvas").evaluate("canvas => canvas.clientWidth"))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert widths[0] < 360 < widths[2] < WIDTH < widths[1]
+    left = "inked(shown, 1).columns[0]"
+    before = page.evaluate(left)
+    page.evaluate("async () => { document.documentElement.style.fontSize = '24px'; await frames(); }")
+    until(lambda: page.evaluate(left) > before * 1.4, "the axis has room for larger numbers")
+    assert page.locator("canvas").count() == 1
+    page.evaluate("document.documentElement.removeAttribute('style')")
     page.evaluate("async () => { document.body.hidden = true; shown.draw(series(flat(2))); await frames(); }")
     page.evaluate("async () => { document.body.hidden = false; await frames(); }")
     assert page.evaluate("inked(shown, 1).rows.length"), "shown again it is drawn again"

@@ -116,7 +116,9 @@ test("a series is the same object until another would come out", () => {
   const first = samples.series(6000);
   samples.add(6100, 1);
   assert.equal(samples.series(6900), first);
-  samples.add(5900, 2);
-  assert.equal(samples.series(6900).rate.at(-1), 2, "an update that belongs to a second before");
+  samples.add(5900, 9);
+  const { rate, p95 } = samples.series(6900);
+  assert.equal(rate.at(-1), 2, "an update that belongs to a second before");
+  assertClose(p95.at(-1), 9, "its lag, too");
   assert.deepEqual(samples.series(7000).rate, [null, 2, 1]);
 });
