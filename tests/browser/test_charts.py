@@ -310,19 +310,20 @@ def test_a_chart_that_is_destroyed_leaves_nothing(page: Page) -> None:
         line.add(0, 1);
         line.draw(0);
         await new Promise(requestAnimationFrame);
+        charts.forEach((chart) => chart.draw(series(flat(4)))); // which uPlot has not done yet
         charts.forEach((chart) => chart.destroy());
         line.destroy();
         if (charts[0].element.isConnected || line.element.isConnected) throw new Error("still there");
         document.body.replaceChildren();
       }
     }"""
-    page.evaluate(come_and_go, 3)
-    before = counters(page)
     page.evaluate(come_and_go, 20)
+    before = counters(page)
+    page.evaluate(come_and_go, 30)
     after = counters(page)
-    assert (
-        after["nodes"] <= before["nodes"] + 5 and after["jsEventListeners"] <= before["jsEventListeners"]
-    ), (before, after)
+    # One chart of 60 nodes may be held by compiled code, at any time; of these 60 charts none must be.
+    assert after["nodes"] - before["nodes"] < 200, (before, after)
+    assert after["jsEventListeners"] - before["jsEventListeners"] < 20, (before, after)
 
 
 def test_a_sparkline_says_its_range(page: Page) -> None:
