@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from dashboard_rt.app import create_app
@@ -394,7 +395,10 @@ async def test_the_log_is_asked_once_however_many_wait() -> None:
             await answer.wait()
             return LogState("e", {})
 
-    reading, request = endpoints(SlowLog(None), FakeStats(), clock=lambda: now[0]), cast(Any, None)
+    reading, request = (
+        endpoints(SlowLog(None), FakeStats(), clock=lambda: now[0]),
+        Request({"type": "http", "headers": []}),
+    )
     waiting = [asyncio.create_task(reading.debug(request)) for _ in range(3)]
     await asyncio.sleep(0)
     now[0] = 5.0

@@ -24,8 +24,10 @@ from ..eventlog.log import EventLog
 from ..hub.hub import Hub
 from ..settings import DASHBOARD_STREAM, Settings
 from ..telemetry import CONTENT_TYPE, Telemetry
+from .debug_page import debug_page, prefers_html
+from .pages import safe_prefix
 from .responses import COMMON_HEADERS, Json
-from .security import require_operator
+from .security import header, require_operator
 from .stats import Stats
 from .tickets import StreamAccess
 
@@ -170,18 +172,19 @@ class ReadEndpoints:
         return Json(self._recent_stats())
 
     async def debug(self, request: Request) -> Response:
-        """Answer with the settings (secrets masked), the state of broker and log, and all stats."""
+        """Answer with the settings (secrets masked), the state of broker and log, all stats; browsers get a page."""
         settings = self._settings.masked()
-        return Json(
-            {
-                "version": __version__,
-                "settings": settings,
-                "log": await self._log_state(),
-                "broker": {"url": settings["BROKER_URL"], "connected": self._broker.connected},
-                "degraded": [*self._degraded(), *self._stats.by_settings()],
-                "stats": self._recent_stats(),
-            }
-        )
+        report = {
+            "version": __version__,
+            "settings": settings,
+            "log": await self._log_state(),
+            "broker": {"url": settings["BROKER_URL"], "connected": self._broker.connected},
+            "degraded": [*self._degraded(), *self._stats.by_settings()],
+            "stats": self._recent_stats(),
+        }
+        if prefers_html(header(request.scope["headers"], b"accept")):
+            return debug_page(report, safe_prefix(request.scope))
+        return Json(report, headers={"vary": "Accept"})
 
     def _degraded(self) -> list[str]:
         """Return what is degraded and will be mended."""
