@@ -233,10 +233,10 @@ function silences({ marks, events, watchedTo, endedAt }) {
   return times.slice(1).map((time, index) => time - times[index]);
 }
 
-/** How many ids there are from an event to the next; 1 where that cannot be told, as behind a verdict, which may jump. */
+/** How many ids there are from an event to the update behind it: one, as they are contiguous. Another epoch begins anew. */
 function idsBetween(before, position) {
   const [[epoch, id], [nextEpoch, nextId]] = [split(before.position), split(position)];
-  return before.kind === "verdict" || epoch !== nextEpoch ? 1 : nextId - id;
+  return epoch === nextEpoch ? nextId - id : 1;
 }
 
 function split(position) {

@@ -19,8 +19,8 @@ const MAX_SENTENCES = 20;
  *   sseUrl: string, cableUrl: string, healthUrl?: string, triggerUrl?: string, stream?: string,
  *   ticket?: string | (() => string | Promise<string>), seconds?: number, slowAfter?: number, signal?: AbortSignal,
  *   onProgress?: (passed: number) => void, platform?: object,
- * }} options URLs may be relative to the page; `triggerUrl` publishes a test update (only where DEMO allows it); `signal` ends the watch early, and what was
- *   seen by then is judged; `slowAfter`: ms; `onProgress` is told the part of the time that has passed, 0 to 1
+ * }} options URLs may be relative to the page; `triggerUrl` publishes a test update (only where DEMO allows it); `signal` ends the watch
+ *   early, and what was seen by then is judged; `slowAfter`: ms; `onProgress` is told the part of the time that has passed, 0 to 1
  * @returns {Promise<Finding[]>} which transport to use here, then what was found, the worst first
  */
 export async function diagnose(options) {

@@ -6,6 +6,7 @@ or an nginx of its own is slow.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -112,6 +113,7 @@ def test_a_healthy_way_is_called_good(quick: Server, context: BrowserContext) ->
     )
 
 
+@pytest.mark.slow
 def test_the_dialog_says_what_was_found(quick: Server, context: BrowserContext) -> None:
     """By keyboard alone: opened, watched, read, copied, closed; the focus comes back."""
     context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -142,6 +144,42 @@ def test_the_dialog_says_what_was_found(quick: Server, context: BrowserContext) 
     expect(dialog).to_be_hidden()
     expect(page.locator("#check")).to_be_focused()
     assert errors == []
+
+
+@pytest.mark.slow
+def test_a_check_can_be_finished_and_closed_early(quick: Server, context: BrowserContext) -> None:
+    page = open_at(context, quick.address.port)
+    page.evaluate("window.more = { seconds: 600, slowAfter: 15_000 }")
+    page.locator("#check").press("Enter")
+    dialog = page.get_by_role("dialog", name="Connection check")
+
+    def both_are_open(number: int) -> None:
+        until(lambda: quick.connections("sse") == quick.connections("cable") == number, f"each has {number}")
+
+    both_are_open(1)
+    dialog.get_by_role("button", name="Finish now").press("Enter")
+    expect(dialog.get_by_role("status")).to_have_text(re.compile("^All is well"))
+    expect(dialog.get_by_role("heading", level=2)).to_be_focused()  # the button that had the focus is gone
+    both_are_open(0)
+    dialog.get_by_role("button", name="Check again").press("Enter")
+    both_are_open(1)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    both_are_open(0)
+
+
+@pytest.mark.slow
+def test_what_the_server_says_stays_text(quick: Server, context: BrowserContext) -> None:
+    evil = "<img src=x onerror='document.title=1'>"
+    page = open_at(context, quick.address.port)
+    body = json.dumps({"degraded": [evil, 7, None], "by_settings": {}})
+    page.route("**/health", lambda route: route.fulfill(body=body, content_type="application/json"))
+    page.evaluate("window.more = { seconds: 1 }")
+    page.locator("#check").click()
+    dialog = page.get_by_role("dialog", name="Connection check")
+    expect(dialog.locator("[data-finding=outage]")).to_contain_text(evil)
+    expect(dialog.locator("[data-finding=outage]")).to_have_count(1)
+    assert page.locator("img").count() == 0
 
 
 # --- ways with faults: a real nginx in front

@@ -13,9 +13,10 @@ const NOTHING = { degraded: [], bySettings: [] };
 /** A connection that opened at once, was told its verdict and a heartbeat each second, and was watched for eight seconds. */
 function observed(transport, more = {}) {
   const head = transport === "sse" ? { status: 200, headers: HEADERS } : { subprotocol: EXTENDED, extensions: "" };
-  const beats = [1000, 2000, 3000, 4000, 5000, 6000, 7000].map((at) => ({ kind: "heartbeat", at: at + 10, sentAt: 5_000_000 + at }));
+  const beats = [1, 2, 3, 4, 5, 6, 7].map((second) => ({ kind: "heartbeat", at: second * 1000 + 10, sentAt: 5_000_000 + second * 1000 }));
   const events = [{ kind: "verdict", at: 10, position: "e-4" }, ...beats];
-  return { transport, url: "https://example.org/x", marks: { head: 5, first_byte: 6, first_event: 10 }, head, events, watchedTo: 8000, ...more };
+  const marks = { head: 5, first_byte: 6, first_event: 10 };
+  return { transport, url: "https://example.org/x", marks, head, events, watchedTo: 8000, ...more };
 }
 
 function update(id, at, sentAt = at) {
@@ -23,7 +24,8 @@ function update(id, at, sentAt = at) {
 }
 
 function seen(sse, cable, more = {}) {
-  return { sse: observed("sse", sse), cable: observed("cable", cable), http: { ...NOTHING, answered: 3, protocol: "h2" }, tests: [], ...more };
+  const http = { ...NOTHING, answered: 3, protocol: "h2" };
+  return { sse: observed("sse", sse), cable: observed("cable", cable), http, tests: [], ...more };
 }
 
 function found(what, transport) {
@@ -56,7 +58,8 @@ test("events that were sent apart and came together are lumps; a constant delay 
 });
 
 test("heartbeats tell of lumps by themselves", () => {
-  const events = [{ kind: "verdict", at: 10, position: "e-4" }, ...[0, 1000, 2600].map((sentAt) => ({ kind: "heartbeat", at: 2700, sentAt }))];
+  const beats = [0, 1000, 2600].map((sentAt) => ({ kind: "heartbeat", at: 2700, sentAt }));
+  const events = [{ kind: "verdict", at: 10, position: "e-4" }, ...beats];
   assert.deepEqual(levels(seen({ events }), "sse"), ["buffering"]);
   assert.deepEqual(levels(seen({}, { events: events.slice(0, 3) }), "cable"), []); // whole seconds: less than two are no spread
 });
@@ -101,15 +104,25 @@ test("silence and missing heartbeats, by what each transport promises", () => {
 test("lost and doubled updates; a jump behind a verdict is neither", () => {
   assert.deepEqual(levels(seen(withEvents(update(5, 20), update(7, 30))), "sse"), ["sequence"]);
   assert.deepEqual(levels(seen(withEvents(update(5, 20), update(5, 30))), "sse"), ["sequence"]);
+  assert.deepEqual(levels(seen(withEvents(update(6, 20))), "sse"), ["sequence"]); // the verdict said 4
+  assert.deepEqual(levels(seen(withEvents(update(5, 20), { ...update(1, 30), position: "f-1" })), "sse"), []); // another epoch
   const gap = { kind: "verdict", at: 25, position: "e-90" };
   assert.deepEqual(levels(seen(withEvents(update(5, 20), gap, update(91, 30))), "sse"), []);
+});
+
+test("a server without verdicts is another one", () => {
+  const events = observed("sse").events.slice(1).concat(update(5, 7500));
+  assert.equal(found(seen({ events }), "sse").no_verdict.level, "note");
+  assert.equal(found(seen(withEvents(update(5, 7500))), "sse").no_verdict, undefined);
 });
 
 test("a cut is of an idle connection when its last silence was the longest", () => {
   const ended = (endedAt) => found(seen({ endedAt, watchedTo: endedAt }), "sse").cut;
   assert.equal(ended(9000).title, "An idle connection is cut");
   assert.match(ended(9000).detail, /2.0 s of silence/);
-  assert.equal(ended(7400).title, "The connection was cut");
+  assert.equal(ended(7800).title, "The connection was cut");
+  const soon = found(seen({ events: [], marks: { head: 5 }, endedAt: 100, watchedTo: 100 }), "sse");
+  assert.deepEqual(Object.keys(soon), ["cut"]); // that no heartbeat came says nothing
 });
 
 test("a goodbye says why; its reason is text by a stranger", () => {
@@ -119,6 +132,13 @@ test("a goodbye says why; its reason is text by a stranger", () => {
   assert.equal(ending("full").title, "The server is full");
   assert.equal(ending("constructor").title, "The server ended the connection");
   assert.equal(ending(undefined).detail, "The server said goodbye after 7.9 s: without a reason.");
+});
+
+test("what was agreed on in the handshake", () => {
+  const agreed = (more) => levels(seen({}, { head: { subprotocol: EXTENDED, extensions: "", ...more } }), "cable");
+  assert.deepEqual(agreed({ extensions: "permessage-deflate; server_no_context_takeover" }), ["compression"]);
+  assert.deepEqual(agreed({ subprotocol: "actioncable-v1-json" }), ["subprotocol"]);
+  assert.deepEqual(agreed({ subprotocol: "" }), ["subprotocol"]);
 });
 
 test("headers that a proxy changed", () => {
@@ -138,6 +158,7 @@ test("a stream that never opened is told from a browser without connections", ()
   assert.deepEqual(levels(seen(unopened(), {}, limited), "sse"), ["connection_limit"]);
   assert.deepEqual(levels(seen(unopened(), {}, { ...limited, http: { ...NOTHING, answered: 5 } }), "sse"), ["no_answer"]);
   assert.deepEqual(levels(seen(unopened(), {}, { http: NOTHING, pageProtocol: "h2" }), "sse"), ["no_answer"]);
+  assert.deepEqual(levels(seen(unopened(), unopened(), limited), "sse"), ["no_answer"]);
 });
 
 test("a failed request to another origin is CORS where others are answered", () => {
@@ -174,7 +195,8 @@ test("what the server has to do without, and a host that it does not know", () =
 // --- watching
 
 const encoder = new TextEncoder();
-const TEXT = 'retry: 1000\n\nevent: verdict\nid: e-7\ndata: {"verdict":"fresh"}\n\n: comment\nid: e-8\ndata: {"a":1,"published_at_ms":12}\n\n';
+const VERDICT = 'retry: 1000\n\nevent: verdict\nid: e-7\ndata: {"verdict":"fresh"}\n\n';
+const UPDATE = 'id: e-8\ndata: {"a":1,"published_at_ms":12}\n\n';
 
 function bodyOf(text, size) {
   const bytes = encoder.encode(text);
@@ -189,7 +211,9 @@ function bodyOf(text, size) {
 async function watched(response, more = {}) {
   const clock = new FakeClock();
   const platform = { ...clock, now: clock.now, fetch: async () => response };
-  const watch = watchSse({ url: "https://u:p@example.org/s?ticket=secret", since: clock.time, signal: new AbortController().signal, platform, ...more });
+  const { signal } = new AbortController();
+  const url = "https://user:hunter2@example.org/s?ticket=secret";
+  const watch = watchSse({ url, since: clock.time, signal, platform, ...more });
   await watch.done;
   return watch.observation;
 }
@@ -197,8 +221,9 @@ async function watched(response, more = {}) {
 test("a stream is read across any cuts of its bytes", async () => {
   for (const size of [1, 7, 1000]) {
     const headers = { "content-type": "text/event-stream; charset=utf-8" };
-    const { events, endedAt, head } = await watched(new Response(bodyOf(TEXT, size), { headers }));
-    assert.deepEqual(events.map(({ kind, position, sentAt }) => [kind, position, sentAt]), [["verdict", "e-7", undefined], ["update", "e-8", 12]]);
+    const { events, endedAt, head } = await watched(new Response(bodyOf(VERDICT + UPDATE, size), { headers }));
+    const seenThere = events.map(({ kind, position, sentAt }) => [kind, position, sentAt]);
+    assert.deepEqual(seenThere, [["verdict", "e-7", undefined], ["update", "e-8", 12]]);
     assert.deepEqual([endedAt, head.status], [0, 200]);
   }
 });
@@ -209,7 +234,7 @@ test("other answers are failures, and no secret is in what is shown", async () =
   assert.equal((await watched(new Response("<html>"))).failure.reason, "content_type");
   const without = await watched(undefined, { ticket: () => Promise.reject(new Error("no")) });
   assert.deepEqual([without.failure.reason, without.failure.detail], ["ticket", "no"]);
-  assert.doesNotMatch(refused.url, /secret|u:p/);
+  assert.doesNotMatch(refused.url, /secret|user|hunter2/);
 });
 
 test("a check ends with its time, its signal, or both connections", async () => {
@@ -242,5 +267,5 @@ test("a check ends with its time, its signal, or both connections", async () => 
 test("the report is plain text, with what to do", () => {
   const report = reportText(findAll(seen({ endedAt: 9000 })), ["page     https://example.org"]);
   assert.match(report, /^Connection check of dashboard-rt\npage     https:\/\/example.org\n\nWhich transport here: warning\n/);
-  assert.match(report, /\nSSE: bad\n {2}bad: An idle connection is cut \(9.0 s\)\n {4}The connection ended .*\n {4}-> Raise the read timeout/);
+  assert.match(report, /\nSSE: bad\n {2}bad: An idle connection is cut \(9.0 s\)\n {4}The connection ended .*\n {4}-> Raise the read/);
 });
