@@ -16,6 +16,7 @@ const HEARTBEAT_DUE = { sse: 35_000, cable: 7000 };
 // The cable's is larger since its pings carry whole seconds only.
 const MAX_SPREAD = { sse: 1000, cable: 2000 };
 const SHORTEST_IDLE = 500; // ms
+const PING = 3000; // ms: so long the cable is silent anyway
 const STEPS = {
   head: ["the head of the answer", "See whether the server is busy (/dashboard/stats) or the proxy waits for the first bytes."],
   first_byte: ["the first byte", UNBUFFER],
@@ -153,7 +154,7 @@ function checkBehind(observation, { slowAfter = SLOW }, other) {
   return good("delivery", "Each update comes at once", detail, { measured: `${lags.length} compared` });
 }
 
-function checkHeartbeat(observation) {
+function checkHeartbeat(observation, seen, other) {
   const { transport, watchedTo, endedAt, marks } = observation;
   const count = ofKind(observation, "heartbeat").length;
   const [silence, watched] = [duration(Math.max(...silences(observation))), duration(watchedTo - marks.head)];
@@ -168,6 +169,11 @@ function checkHeartbeat(observation) {
   if (endedAt !== undefined) return []; // checkEnding has more to say
   if (watchedTo - marks.head > HEARTBEAT_DUE[transport]) {
     return warning("no_heartbeat", "No heartbeat came", `No heartbeat came in ${watched}.`, { advice, measured: watched });
+  }
+  // The other transport's heartbeats come more often: where it has fallen silent and this one is silent since, the way itself is dead.
+  if (other.head && lastSilence(other) > MAX_SILENCE[other.transport] && lastSilence(observation) + PING >= lastSilence(other)) {
+    const detail = `Nothing came any more since ${NAMES[other.transport]} fell silent.`;
+    return warning("silence", "Silent for long", detail, { advice, measured: duration(lastSilence(observation)) });
   }
   return note("too_short", "No heartbeat yet", `It was watched for ${watched}, which may be too short to see one.`);
 }
@@ -231,6 +237,10 @@ function arrivalTimes(updates) {
 function silences({ marks, events, watchedTo, endedAt }) {
   const times = [marks.head, ...events.map(({ at }) => at), endedAt ?? watchedTo];
   return times.slice(1).map((time, index) => time - times[index]);
+}
+
+function lastSilence(observation) {
+  return silences(observation).at(-1);
 }
 
 /** How many ids there are from an event to the update behind it: one, as they are contiguous. Another epoch begins anew. */

@@ -60,10 +60,11 @@ function choose(found, protocol) {
     return warning("transport", `Use ${NAMES[use]} here`, `${NAMES[leave]} has a problem: ${uncapitalized(problem?.title ?? "")}.`);
   }
   const limited = isLimited(protocol ?? "http/1.1");
+  const [level, both] = sse > RANK.note ? [warning, "Both have something to mend, which is below."] : [good, "Both work."];
   const why = limited
-    ? "Both work. Over HTTP/1.1 SSE streams use up the six connections of the browser, and WebSockets do not."
-    : "Both work. SSE shares the connection of the page, and asks of proxies only that they do not buffer.";
-  return good("transport", `Use ${limited ? NAMES.cable : NAMES.sse} here`, why);
+    ? "Over HTTP/1.1 SSE streams use up the six connections of the browser, and WebSockets do not."
+    : "SSE shares the connection of the page, and asks of proxies only that they do not buffer.";
+  return level("transport", `Use ${limited ? NAMES.cable : NAMES.sse} here`, `${both} ${why}`);
 }
 
 function protocolOf({ http, pageProtocol }) {

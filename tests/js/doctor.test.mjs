@@ -101,6 +101,17 @@ test("silence and missing heartbeats, by what each transport promises", () => {
   assert.deepEqual(levels(seen({ events: [...verdict, ...updates], watchedTo: 36_000 }), "sse"), ["no_heartbeat"]);
 });
 
+test("where both have fallen silent at once, neither is called well", () => {
+  const until = (end) => observed("cable").events.filter(({ at }) => at < end);
+  const verdict = [...observed("sse").events.slice(0, 1), update(5, 4000)];
+  const dead = seen({ events: verdict, watchedTo: 20_000 }, { events: until(3500), watchedTo: 20_000 });
+  assert.deepEqual(levels(dead, "sse"), ["silence"]);
+  assert.equal(findAll(dead)[0].level, "warning");
+  assert.match(findAll(dead)[0].detail, /^Both have something to mend/);
+  const later = seen({ events: [...verdict, update(6, 15_000)], watchedTo: 20_000 }, { events: until(3500), watchedTo: 20_000 });
+  assert.deepEqual(levels(later, "sse"), []); // SSE has spoken since
+});
+
 test("lost and doubled updates; a jump behind a verdict is neither", () => {
   assert.deepEqual(levels(seen(withEvents(update(5, 20), update(7, 30))), "sse"), ["sequence"]);
   assert.deepEqual(levels(seen(withEvents(update(5, 20), update(5, 30))), "sse"), ["sequence"]);
