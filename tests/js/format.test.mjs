@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { UNKNOWN, age, clock, count, figure, grade, lag, seconds } from "../../web/format.js";
+import { UNKNOWN, age, bytes, clock, count, duration, figure, grade, lag } from "../../web/format.js";
 
 test("figures have fixed decimals; anything but a number is a dash", () => {
   assert.equal(figure(12), "12.0");
@@ -18,23 +18,25 @@ test("ages", () => {
   assert.equal(age(NaN), UNKNOWN);
 });
 
-test("a negative lag is a difference of clocks, but for a rounding error", () => {
-  assert.equal(lag(1.26), "1.3 ms");
-  assert.equal(lag(-0.4), "0.0 ms");
-  assert.equal(lag(-1200), "clocks differ");
-  assert.equal(lag(1234.5), "1235 ms");
+test("durations in whole units", () => {
+  assert.deepEqual([0, 14_900, 185_000, 7_500_000].map(duration), ["0 s", "14 s", "3 min 5 s", "2 h 5 min"]);
+  assert.equal(duration(NaN), UNKNOWN);
+});
+
+test("lags have three digits; below zero there is none", () => {
+  assert.deepEqual([0, 1.26, 99.94, 99.96, 1234.5].map(lag), ["0.0", "1.3", "99.9", "100", "1\u202f235"]);
+  assert.equal(lag(-0.4), "0.0");
   assert.equal(lag(NaN), UNKNOWN);
 });
 
-test("timestamps become the local time of day", () => {
-  const date = new Date(2026, 10, 23, 7, 5, 9);
-  assert.equal(clock(date.toISOString()), "07:05:09");
-  for (const odd of [null, undefined, "soon", {}]) assert.equal(clock(odd), UNKNOWN);
+test("moments become the local time of day", () => {
+  assert.equal(clock(new Date(2026, 10, 23, 7, 5, 9).getTime()), "07:05:09");
+  for (const odd of [null, undefined, NaN, "soon", {}, { toString: 1 }, 1e300]) assert.equal(clock(odd), UNKNOWN);
 });
 
-test("counts, durations", () => {
+test("counts and amounts", () => {
   assert.deepEqual([count(7), count(1234), count(1234567)], ["7", "1\u202f234", "1\u202f234\u202f567"]);
-  assert.equal(seconds(2310), "2.3 s");
+  assert.deepEqual([0, 999, 1000, 48_200, 999_950, 7_250_000, 5e12].map(bytes), ["0 B", "999 B", "1.0 kB", "48.2 kB", "1000 kB", "7.3 MB", "5000 GB"]);
 });
 
 test("grades follow the thresholds of the protocol", () => {
