@@ -146,12 +146,18 @@ def test_a_style_sheet_loads_nothing(sheet: Path) -> None:
     assert not re.search(r"@import|url\(", sheet.read_text("utf-8"))
 
 
-def test_every_field_that_a_panel_writes_is_in_its_template(page: Document) -> None:
+@pytest.mark.parametrize("module", ["panel.js", "dashboard.js"])
+def test_every_field_that_is_written_is_in_the_page(page: Document, module: str) -> None:
     there = {element.attributes.get("data-field") for element in page.elements}
-    source = (WEB / "panel.js").read_text("utf-8")
-    named = set(re.findall(r"fields\.(\w+)", source)) | set(re.findall(r'fields\["([\w-]+)"\]', source))
-    figures = {"cpu", "memory", "disk", "network", "response_time"}
-    assert named | figures <= there, sorted((named | figures) - {field for field in there if field})
+    source = (WEB / module).read_text("utf-8")
+    named = set(re.findall(r"\bfields\.(?!js\b)(\w+)", source)) | set(
+        re.findall(r'fields\["([\w-]+)"\]', source)
+    )
+    by_name = {
+        "panel.js": {"p50", "p95", "p99"},
+        "dashboard.js": {"cpu", "memory", "disk", "network", "response_time"},
+    }
+    assert named and named | by_name[module] <= there, sorted((named | by_name[module]) - there, key=str)
 
 
 def test_connection_changes_are_announced_and_figures_are_not(page: Document) -> None:
@@ -162,7 +168,7 @@ def test_connection_changes_are_announced_and_figures_are_not(page: Document) ->
     figures = [
         element
         for element in page.elements
-        if element.attributes.get("data-field") in ("cpu", "network", "lag")
+        if element.attributes.get("data-field") in ("cpu", "network", "p50", "age")
     ]
     assert all("dl" in element.parents and "dd" in (*element.parents, element.tag) for element in figures)
 

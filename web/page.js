@@ -1,57 +1,34 @@
-/** Puts the page together: settings in, panels out, and the buttons. The only file that knows both transports. */
+/** Puts the page together: settings in, feeds, panels and dashboard out, and its controls. The only module that knows all the parts. */
 import { connectCable, connectSse, ticketsFrom } from "./client/index.js";
+import { createClockOffset } from "./clock-offset.js";
+import { createDashboard } from "./dashboard.js";
+import { createDrawing } from "./drawing.js";
+import { createFeed, pickFeed } from "./feed.js";
+import { write } from "./fields.js";
+import { clock } from "./format.js";
 import { createPanel } from "./panel.js";
+import { createPublishing } from "./publishing.js";
+import { createSamples } from "./samples.js";
+import { createScale } from "./scale.js";
+import { describeComparison } from "./sentences.js";
+import { createWallClock } from "./wall-clock.js";
 
-const settings = JSON.parse(document.querySelector("#page-settings").textContent);
-const position = document.querySelector("meta[name=stream-position]").content;
-const template = document.querySelector("#panel-template");
+const at = (selector) => document.querySelector(selector);
+const settings = JSON.parse(at("#page-settings").textContent);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-const wires = {
-  sse: { title: "Server-Sent Events", connect: connectSse, endpoint: settings.sse_endpoint },
-  cable: { title: "Action Cable", connect: connectCable, endpoint: settings.cable_endpoint },
+// --- clocks
+
+const wallNow = createWallClock();
+const offset = createClockOffset({ url: new URL(settings.time_endpoint, location.href).href, now: wallNow });
+const clocks = {
+  now: () => performance.now(),
+  wallNow,
+  serverNow: () => wallNow() + offset.offset,
+  error: () => (Number.isFinite(offset.error) ? offset.error : 0),
 };
-const shown = settings.view === "both" ? ["sse", "cable"] : [settings.view];
 
-/**
- * Unix ms with fractions: Date.now() is too coarse for a lag of one or two. Anchored anew when the two clocks part, as they do
- * when the machine sleeps or its clock is set.
- */
-let anchor = performance.timeOrigin;
-function now() {
-  const drift = Date.now() - (anchor + performance.now());
-  if (Math.abs(drift) > 20) anchor += drift;
-  return anchor + performance.now();
-}
-
-// --- drawing: as often as eyes can follow, nothing while paused (WCAG 2.2.2) or hidden
-
-let paused = false;
-let drawTimer = null;
-let drawnAt = 0; // by performance.now(): the clock may be set back
-
-function draw() {
-  clearTimeout(drawTimer);
-  drawTimer = null;
-  drawnAt = performance.now();
-  if (paused || document.hidden) return;
-  for (const { panel } of connections) panel.draw();
-}
-
-function drawSoon() {
-  if (drawTimer !== null) return;
-  const gap = calm.matches ? 1000 : 100;
-  drawTimer = setTimeout(() => requestAnimationFrame(draw), Math.max(0, drawnAt + gap - performance.now()));
-}
-
-function pause() {
-  paused = !paused;
-  document.documentElement.toggleAttribute("data-paused", paused);
-  document.querySelector("#pause").textContent = paused ? "Resume" : "Pause";
-  draw();
-}
-
-// --- connections
+// --- the two transports
 
 /**
  * Where the server wants tickets: one for each attempt, got with the long-lived one behind the # of the page's address, which no browser
@@ -62,97 +39,135 @@ const ticket = settings.tickets
   ? ticketsFrom(new URL(settings.tickets, location.href).href, { streams: [settings.stream], token })
   : undefined;
 
-const tuning = {
-  sse: { lostAfter: settings.sse_connection_timeout * 1000, backoffBase: settings.sse_retry_interval },
-  cable: {},
+const heartbeat = settings.sse_heartbeat * 1000;
+const sseLimit = settings.sse_connection_timeout * 1000;
+const ping = settings.cable_ping * 1000;
+
+const transports = {
+  sse: {
+    title: "Server-Sent Events",
+    endpoint: `GET ${settings.sse_endpoint}`,
+    open: connectSse,
+    options: {
+      url: settings.sse_endpoint,
+      staleAfter: heartbeat + Math.min(5000, (sseLimit - heartbeat) / 2), // a heartbeat may come late
+      lostAfter: sseLimit,
+      backoffBase: settings.sse_retry_interval,
+    },
+  },
+  cable: {
+    title: "WebSocket",
+    endpoint: `Action Cable, ${settings.cable_endpoint}`,
+    open: connectCable,
+    // Not less than the client's own 9 s: after many failures Chromium opens a WebSocket only after some seconds, and an attempt that is
+    // given up before would count as one more.
+    options: { url: settings.cable_endpoint, staleAfter: 2 * ping, lostAfter: Math.max(9000, 3 * ping) },
+  },
 };
 
-/** One panel and its client, of which there is a new one after each Disconnect. */
-function openPanel(transport) {
-  const { title, connect, endpoint } = wires[transport];
-  const panel = createPanel(template, { transport, title, endpoint: `${transport === "sse" ? "GET" : "WS"} ${endpoint}`, now });
-  const connection = { panel, client: undefined, open };
-  let at = position;
+const shown = settings.view === "both" ? Object.keys(transports) : [settings.view];
+const scales = { lag: createScale({ least: 5 }), rate: createScale({ least: 5 }) };
+const dashboard = createDashboard(at("#dashboard"), clocks);
+const connections = shown.map(createConnection);
+const feeds = connections.map(({ feed }) => feed);
 
-  function open() {
-    connection.client = connect({
-      ...tuning[transport],
-      url: endpoint,
-      stream: settings.stream,
-      position: at,
-      ticket,
-      onState(state, detail) {
-        at = connection.client.position;
-        panel.setState(state, detail);
-      },
-      onVerdict(verdict) {
-        panel.setVerdict(verdict, verdict.position);
-        drawSoon();
-      },
-      onUpdate(data, detail) {
-        panel.update(data, detail.position);
-        drawSoon();
-      },
-      onIgnored(what) {
-        console.warn(`${title}: a frame was not understood (${what})`);
-        panel.ignored();
-        drawSoon();
-      },
-    });
-    panel.setState("connecting", {});
-  }
-
-  panel.start(settings.snapshot, position);
-  panel.setState("closed", {});
-  panel.toggle.addEventListener("click", () => (isOpen(connection) ? connection.client.close() : open()));
-  document.querySelector("#panels").append(panel.element);
-  return connection;
+function createConnection(transport) {
+  const { title, endpoint, open, options } = transports[transport];
+  const feed = createFeed({
+    transport,
+    title,
+    clocks,
+    samples: createSamples({ seconds: 120 }),
+    position: at("meta[name=stream-position]").content,
+    snapshot: settings.snapshot,
+    staleAfter: options.staleAfter,
+    open: (callbacks) => open({ ...options, stream: settings.stream, ticket, ...callbacks }),
+    onChange: () => {
+      if (feed === source) dashboard.take(feed);
+      drawing.soon();
+    },
+    onState: () => {
+      panel.showState();
+      drawing.soon();
+    },
+  });
+  const chip = at(`[data-chip=${transport}]`);
+  const panel = createPanel(at("#panel-template"), feed, { endpoint, chip, scales, now: clocks.now });
+  at("#panels").append(panel.element);
+  return { feed, panel };
 }
 
-const isOpen = ({ client }) => client !== undefined && client.state !== "closed";
-const connections = shown.map(openPanel);
+// --- drawing
 
-document.addEventListener("visibilitychange", draw);
+let choice = "auto";
+let drawnAt = NaN; // Unix ms
+let source = feeds[0];
+
+function draw() {
+  source = pickFeed(feeds, choice, source);
+  dashboard.take(source);
+  dashboard.draw(source);
+  for (const { panel } of connections) panel.draw();
+  drawnAt = wallNow();
+  write(at("#comparison"), describeComparison(feeds));
+  write(at("#clock"), describeOffset());
+}
+
+const drawing = createDrawing({ draw, leastGap: () => (calm.matches ? 1000 : 100) });
+
+function describeOffset() {
+  if (!Number.isFinite(offset.error)) return "The server's clock has not been compared with this one yet.";
+  const error = `± ${offset.error.toFixed(1)} ms`;
+  if (offset.offset === 0) return `The server's clock and this one agree (${error}).`;
+  const direction = offset.offset > 0 ? "ahead of" : "behind";
+  return `The server's clock is ${Math.abs(offset.offset).toFixed(1)} ms ${direction} this one (${error}); the lag takes that into account.`;
+}
 
 // --- what the server has to do without, in its words; that it does not answer is the panels' to tell
 
 const HEALTH_SECONDS = 5;
 
 async function showHealth() {
-  if (document.hidden || !connections.some(({ client }) => client?.state === "live")) return;
+  if (document.hidden || !feeds.some(({ isLive }) => isLive)) return;
   // An error of the server, or a page of a proxy, has no such list.
-  const { degraded = [] } = await fetch(settings.health_endpoint)
+  const health = await fetch(settings.health_endpoint)
     .then((response) => response.json())
-    .catch(() => ({}));
-  document.querySelector("#degraded").textContent = degraded.join(" ");
+    .catch(() => null);
+  const degraded = Array.isArray(health?.degraded) ? health.degraded : [];
+  write(at("#degraded"), degraded.filter((sentence) => typeof sentence === "string").join(" "));
 }
 
-// --- buttons
+// --- controls
 
-async function trigger(button) {
-  const answer = document.querySelector("#answer");
-  button.disabled = true;
-  try {
-    const response = await fetch(button.dataset.trigger, { method: "POST" });
-    const body = await response.json().catch(() => ({}));
-    answer.textContent = response.ok ? `Published up to ${body.position}` : (body.detail ?? `Refused (${response.status})`);
-  } catch {
-    answer.textContent = "The server cannot be reached";
-  }
-  button.disabled = false;
+at("#pause").addEventListener("click", () => {
+  const paused = !drawing.isPaused;
+  document.documentElement.toggleAttribute("data-paused", paused);
+  write(at("#pause-word"), paused ? "Resume" : "Pause");
+  drawing.pause(paused);
+  if (paused) write(at("#comparison"), `Paused: what you see is of ${clock(drawnAt)}. Updates are received all the same.`);
+});
+
+for (const input of document.querySelectorAll("[name=source]")) {
+  input.addEventListener("change", () => {
+    choice = input.value;
+    drawing.now();
+  });
 }
 
-document.querySelector("#pause").addEventListener("click", pause);
-document.querySelector("#demo").hidden = !settings.demo;
-document.querySelector("#locked").hidden = !settings.tickets || settings.demo || token !== null;
-for (const button of document.querySelectorAll("[data-trigger]")) button.addEventListener("click", () => trigger(button));
+for (const text of document.querySelectorAll("[data-lead]")) text.hidden = text.dataset.lead !== settings.view;
+at("#source").hidden = feeds.length < 2;
+at("#demo").hidden = !settings.demo;
+at("#locked").hidden = !settings.tickets || settings.demo || token !== null;
+createPublishing(document.querySelectorAll("[data-trigger]"), at("#answer"));
 for (const link of document.querySelectorAll("[data-view]")) {
   if (link.dataset.view === settings.view) link.setAttribute("aria-current", "page");
   if (token) link.hash = location.hash;
 }
 
-draw();
-showHealth();
+document.addEventListener("visibilitychange", drawing.now);
+for (const { panel } of connections) panel.showState();
+drawing.now();
+offset.start(drawing.soon);
 setInterval(showHealth, HEALTH_SECONDS * 1000);
-setInterval(draw, 1000); // ages grow without any update
-if (settings.sse_auto_refresh) connections.forEach(({ open }) => open());
+if (settings.sse_auto_refresh) for (const feed of feeds) feed.connect();
+showHealth();

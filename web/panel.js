@@ -1,186 +1,105 @@
-/**
- * One panel: what one transport says, drawn. It is told things and remembers them at once; it draws when asked.
- * Everything that came over a wire goes into the page as text, never as markup.
- */
-import { UNKNOWN, age, clock, count, figure, grade, lag, seconds } from "./format.js";
+/** One panel: what one transport is doing, drawn from its feed. Text from a wire goes into the page as text, never as markup. */
+import { createChart } from "./chart.js";
+import { fieldsOf, write } from "./fields.js";
+import { UNKNOWN, age, bytes, count, lag } from "./format.js";
+import { describeState } from "./sentences.js";
 
-const PERCENTAGES = ["cpu", "memory", "disk"];
-const FIGURES = [...PERCENTAGES, "network", "response_time"];
-const HEALTHS = ["online", "warning", "offline"];
-const VERDICTS = ["fresh", "recovered", "gap"];
-const LEVELS = ["info", "warning", "error"];
-const ACTIVITIES_SHOWN = 5;
-const LAGS_KEPT = 101;
-
-/** What the server calls things, as people say it. */
-const REASONS = {
-  server_restart: "The server is restarting",
-  too_slow: "This page read too slowly",
-  full: "The server is full",
-  unavailable: "The server cannot check tickets now",
-  silence: "No sign of life",
-  lost: "The connection was lost",
-  refused: "The server refused the stream",
-  rejected: "There is no such stream",
-  no_ticket: "No ticket",
-  bad_url: "The browser refuses the address",
-  offline: "There is no network",
-  hidden: "Paused while nobody looks",
-  online: "The network is back",
-  unauthorized: "Not allowed",
-  token_expired: "The permission ran out",
-};
+const LINES = [
+  { key: "p50", label: "p50", tone: 1 },
+  { key: "p95", label: "p95", tone: 2 },
+  { key: "p99", label: "p99", tone: 3 },
+];
+const PERCENTILES = ["p50", "p95", "p99"];
+const CURSORS = "panels"; // charts of this name show the same moment
+const CHART_GAP = 500; // ms between two drawings of a chart: its values are of whole seconds
 
 /**
  * @param {HTMLTemplateElement} template
- * @param {{transport: string, title: string, endpoint: string, now: () => number}} options `now` in Unix ms, with fractions
+ * @param {{endpoint: string, chip: HTMLElement, scales: {lag: object, rate: object}, now: () => number}} options the chip says the state at
+ *   the top of the page; the scales are those of all panels: the same height has to mean the same value
  */
-export function createPanel(template, { transport, title, endpoint, now }) {
+export function createPanel(template, feed, { endpoint, chip, scales, now }) {
   const element = template.content.cloneNode(true).querySelector(".panel");
-  const fields = collect(element);
-  const memory = {
-    data: null, dataAt: null, receivedAt: null, received: 0, ignored: 0,
-    verdict: null, position: "", liveAt: Infinity, replayed: 0, lag: NaN, lags: [],
-  };
-  element.dataset.transport = transport;
-  fields.title.textContent = title;
-  fields.title.id = `title-${transport}`;
-  fields.endpoint.textContent = endpoint;
-  fields.spoken.textContent = `${title}: `;
-  element.setAttribute("aria-labelledby", fields.title.id);
+  const fields = fieldsOf(element);
+  const [cut, toggle] = ["cut", "toggle"].map((action) => element.querySelector(`[data-action=${action}]`));
+  const chartsAt = (name) => element.querySelector(`[data-chart=${name}]`);
+  let charts = null;
+  let chartsDrawnAt = -Infinity;
 
-  function measure(data) {
-    const at = data?.published_at_ms;
-    // An update older than the connection was caught up on: its age says nothing about the wire.
-    const late = Number.isFinite(at) && at < memory.liveAt;
-    memory.replayed += late ? 1 : 0;
-    memory.lag = late ? NaN : now() - at;
-    if (Number.isNaN(memory.lag)) return;
-    memory.lags.push(memory.lag);
-    if (memory.lags.length > LAGS_KEPT) memory.lags.shift();
+  element.dataset.transport = feed.transport;
+  element.id = `panel-${feed.transport}`;
+  chip.hidden = false;
+  write(fields.title, feed.title);
+  fields.title.id = `title-${feed.transport}`;
+  element.setAttribute("aria-labelledby", fields.title.id);
+  write(fields.endpoint, endpoint);
+  write(fields.spoken, `${feed.title}: `);
+  cut.setAttribute("aria-label", `Cut the connection of ${feed.title}`);
+  cut.addEventListener("click", feed.cut);
+  toggle.addEventListener("click", () => (feed.state === "closed" ? feed.connect() : feed.disconnect()));
+
+  /** Not before the panel is in the page: a chart has to know its width and its colours. */
+  function createCharts() {
+    const common = { sync: CURSORS };
+    return [
+      createChart(chartsAt("lag"), { ...common, title: "Delivery lag", unit: "ms", scale: scales.lag, series: LINES }),
+      createChart(chartsAt("rate"), {
+        ...common,
+        title: "Updates per second",
+        unit: "/s",
+        scale: scales.rate,
+        series: [{ key: "rate", label: "updates", tone: 1 }],
+      }),
+    ];
+  }
+
+  function drawCharts() {
+    charts ??= createCharts();
+    if (now() - chartsDrawnAt < CHART_GAP) return;
+    chartsDrawnAt = now();
+    const series = feed.samples.series(now());
+    for (const chart of charts) chart.draw(series);
   }
 
   return {
     element,
-    toggle: element.querySelector("[data-action=toggle]"),
-    /** Draw what the page was rendered with. It is no received update. */
-    start(snapshot, position) {
-      Object.assign(memory, { data: snapshot, position });
-    },
-    /** Not left to draw(): whether one is connected is true in a paused or hidden page, too. */
-    setState(state, loss) {
-      if (state === "connecting") memory.liveAt = Infinity;
-      const closed = state === "closed";
-      this.toggle.textContent = closed ? "Connect" : "Disconnect";
-      this.toggle.setAttribute("aria-label", `${this.toggle.textContent} ${title}`);
-      write(fields.loss, describe(state, loss));
-      if (element.dataset.state === state && fields.state.textContent) return;
-      element.dataset.state = state;
-      fields.state.textContent = state;
-    },
-    setVerdict(verdict, position) {
-      Object.assign(memory, { verdict: verdict.verdict, position, liveAt: now(), replayed: 0 });
-    },
-    update(data, position) {
-      measure(data);
-      Object.assign(memory, { data, position, receivedAt: now(), received: memory.received + 1 });
-    },
-    ignored() {
-      memory.ignored += 1;
+    /** Not left to draw(): whether one is connected is true in a paused page, too. */
+    showState() {
+      const isClosed = feed.state === "closed";
+      write(toggle, isClosed ? "Connect" : "Disconnect");
+      toggle.setAttribute("aria-label", `${toggle.textContent} ${feed.title}`);
+      cut.disabled = isClosed;
+      element.dataset.state = feed.state;
+      write(fields.state, feed.state);
+      chip.dataset.state = feed.state;
+      write(fieldsOf(chip).state, feed.state);
+      write(fields.sentence, describeState(feed));
     },
     draw() {
-      drawHealth(fields, memory.data?.system_status);
-      drawFigures(fields, element, memory.data?.metrics);
-      drawActivities(fields.activities, memory.data?.activities);
-      drawWire(fields, memory, now());
+      write(fields.sentence, describeState(feed));
+      drawFigures(fields, feed, now());
+      drawFacts(fields, feed);
+      drawCharts();
     },
   };
 }
 
-function collect(element) {
-  const fields = {};
-  for (const field of element.querySelectorAll("[data-field]")) fields[field.dataset.field] = field;
-  return fields;
+function drawFigures(fields, feed, at) {
+  const percentiles = feed.samples.percentiles(at);
+  write(fields.age, age(feed.age));
+  for (const name of PERCENTILES) write(fields[name], lag(percentiles[name]));
+  write(fields["lag-note"], feed.clocksDiffer ? "not shown: the publisher's clock differs" : "");
 }
 
-/** Writing the same text again would still make the browser lay it out, and a live region might speak it. */
-function write(field, text) {
-  if (field.textContent !== text) field.textContent = text;
-}
-
-function describe(state, { reason, retryIn, message }) {
-  if (!reason || state === "live" || (state === "closed" && reason === "closed")) return "";
-  const said = `${REASONS[reason] ?? reason}${message ? `: ${message}` : ""}`;
-  return retryIn === undefined ? said : `${said}, next attempt in ${seconds(retryIn)}`;
-}
-
-function drawHealth(fields, status) {
-  if (!status) return;
-  const known = HEALTHS.includes(status.status);
-  fields.health.dataset.health = known ? status.status : "unknown";
-  write(fields.status, known ? status.status : UNKNOWN);
-  write(fields.message, String(status.message ?? ""));
-  write(fields.uptime, Number.isFinite(status.uptime) ? `${figure(status.uptime, 2)} %` : UNKNOWN);
-  write(fields.checked, clock(status.last_check));
-}
-
-function drawFigures(fields, element, metrics) {
-  if (!metrics) return;
-  for (const name of FIGURES) write(fields[name], figure(metrics[name]));
-  for (const name of PERCENTAGES) {
-    const meter = element.querySelector(`[data-meter=${name}]`);
-    const share = Number.isFinite(metrics[name]) ? Math.min(1, Math.max(0, metrics[name] / 100)) : 0;
-    meter.style.transform = `scaleX(${share})`;
-    meter.dataset.grade = grade(name, metrics[name]);
-  }
-}
-
-function drawActivities(list, activities) {
-  if (!Array.isArray(activities)) return;
-  const shown = activities.slice(0, ACTIVITIES_SHOWN);
-  const signature = JSON.stringify(shown);
-  if (list.dataset.signature === signature) return;
-  list.dataset.signature = signature;
-  list.replaceChildren(...shown.map(activityItem));
-}
-
-function activityItem(activity) {
-  const item = document.createElement("li");
-  const time = document.createElement("time");
-  const message = document.createElement("span");
-  item.dataset.level = LEVELS.includes(activity?.level) ? activity.level : "info";
-  time.dateTime = String(activity?.time ?? "");
-  time.textContent = clock(activity?.time);
-  message.textContent = String(activity?.message ?? "");
-  if (item.dataset.level !== "info") message.prepend(levelMark(item.dataset.level));
-  item.append(time, message);
-  return item;
-}
-
-/** The level as a word: colour alone would not reach everyone (WCAG 1.4.1). */
-function levelMark(level) {
-  const mark = document.createElement("strong");
-  mark.textContent = level;
-  return mark;
-}
-
-function drawWire(fields, memory, at) {
-  write(fields.verdict, told(memory));
-  fields.verdict.dataset.verdict = memory.verdict ?? "";
-  write(fields.position, memory.position || UNKNOWN);
-  write(fields.received, count(memory.received));
-  write(fields.age, memory.receivedAt === null ? UNKNOWN : age(at - memory.receivedAt));
-  write(fields.lag, lag(memory.lag));
-  write(fields.median, lag(median(memory.lags)));
-  fields["ignored-row"].hidden = memory.ignored === 0;
-  write(fields.ignored, count(memory.ignored));
-}
-
-function told({ verdict, replayed }) {
-  if (verdict === "recovered" && replayed > 0) return `recovered, ${count(replayed)} replayed`;
-  return VERDICTS.includes(verdict) ? verdict : UNKNOWN;
-}
-
-function median(values) {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+function drawFacts(fields, feed) {
+  const { completeness } = feed;
+  write(fields.complete, completeness.summary);
+  write(fields.loss, completeness.loss);
+  write(fields["caught-up"], count(completeness.caughtUp));
+  write(fields.reconnects, count(feed.reconnects));
+  write(fields.updates, count(feed.updates));
+  write(fields.received, bytes(feed.characters));
+  write(fields.position, feed.position || UNKNOWN);
+  fields["ignored-row"].hidden = feed.notUnderstood === 0;
+  write(fields.ignored, count(feed.notUnderstood));
 }

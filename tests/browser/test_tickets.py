@@ -57,12 +57,12 @@ def test_the_page_hands_in_the_ticket_behind_its_address(
         locked = open_page(server)
         expect(locked.page.locator("#locked")).to_be_visible()
         wait_for_state(locked.page, "closed")
-        expect(field(locked.page, "sse", "loss")).to_contain_text("No ticket")
+        expect(field(locked.page, "sse", "sentence")).to_contain_text("No ticket")
         opened = open_page(server, f"/dashboard#ticket={ticket(server, once=False)}")
         expect(opened.page.locator("#locked")).to_be_hidden()
         wait_for_state(opened.page, "live")
         shows(server, opened.page)
-        opened.page.get_by_role("link", name="SSE").click()
+        opened.page.get_by_role("link", name="SSE", exact=True).click()
         wait_for_state(opened.page, "live", ["sse"])
         assert opened.errors == []
 
