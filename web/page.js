@@ -2,6 +2,7 @@
 import { connectCable, connectSse, ticketsFrom } from "./client/index.js";
 import { createClockOffset } from "./clock-offset.js";
 import { createDashboard } from "./dashboard.js";
+import { createDoctorDialog } from "./doctor.js";
 import { createDrawing } from "./drawing.js";
 import { createFeed, pickFeed } from "./feed.js";
 import { write } from "./fields.js";
@@ -158,6 +159,17 @@ for (const text of document.querySelectorAll("[data-lead]")) text.hidden = text.
 at("#source").hidden = feeds.length < 2;
 at("#demo").hidden = !settings.demo;
 at("#locked").hidden = !settings.tickets || settings.demo || token !== null;
+createDoctorDialog({
+  host: at("#doctor"),
+  settings: () => ({
+    sseUrl: settings.sse_endpoint,
+    cableUrl: settings.cable_endpoint,
+    healthUrl: settings.health_endpoint,
+    triggerUrl: settings.demo ? at("[data-trigger]").dataset.trigger : undefined,
+    stream: settings.stream,
+    ticket,
+  }),
+});
 createPublishing(document.querySelectorAll("[data-trigger]"), at("#answer"));
 for (const link of document.querySelectorAll("[data-view]")) {
   if (link.dataset.view === settings.view) link.setAttribute("aria-current", "page");
