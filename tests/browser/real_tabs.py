@@ -10,6 +10,7 @@ import base64
 import json
 import subprocess
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ import psutil  # type: ignore[import-untyped]
 from websockets.sync.client import ClientConnection, connect
 
 from tests.browser.client_page import MODULE, PATH, REPLACED, ClientPage
+from tests.live.server import DIE_WITH_PARENT
 from tests.live.wire import Address, until
 
 PORT_FILE = "DevToolsActivePort"  # Chromium writes the port it took into its profile
@@ -31,6 +33,7 @@ class RealChromium:
         self._tabs: list[Tab] = []
         self._process = subprocess.Popen(
             [
+                *DIE_WITH_PARENT,
                 path,
                 "--headless=new",
                 "--remote-debugging-port=0",
@@ -44,12 +47,23 @@ class RealChromium:
         )
 
     def __enter__(self) -> Self:
-        self._port = until(self._read_port, "Chromium listens")
+        try:
+            self._port = until(self._read_port, "Chromium listens")
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close_tabs()
-        self._process.terminate()
+        try:
+            self.close_tabs()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        for process in self._processes():  # killed, as a test may have failed while they slept
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait()
 
     def _read_port(self) -> int:
@@ -74,8 +88,11 @@ class RealChromium:
             process.resume()
 
     def _processes(self) -> list[psutil.Process]:
-        parent = psutil.Process(self._process.pid)
-        return [parent, *parent.children(recursive=True)]
+        try:
+            parent = psutil.Process(self._process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:  # it has ended by itself
+            return []
 
     def close_tabs(self) -> None:
         for tab in self._tabs:
