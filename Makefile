@@ -11,12 +11,12 @@ run: .venv/run  ## the dashboard on http://127.0.0.1:3000
 test: .venv/dev  ## the unit tests and one pass with real servers, clients and browsers: at most 4 minutes
 	@scripts/setup-services
 	@scripts/setup-node
-	$(PY) -m pytest -n 2 --dist worksteal -m "not slow"
+	$(PY) -m pytest -n 3 --dist worksteal -m "not slow"
 
 test-slow: .venv/dev  ## the rest: fuzzing, durability, the second instrument, plain ASGI, whole measurements
 	@scripts/setup-services
 	@scripts/setup-node
-	$(PY) -m pytest -n 2 --dist worksteal -m "slow and not alone"
+	$(PY) -m pytest -n 3 --dist worksteal -m "slow and not alone"
 	$(PY) -m pytest -m "slow and alone"
 
 chaos: .venv/dev  ## ten minutes of random faults on servers, PostgreSQL and Redis; SEED=n repeats a run

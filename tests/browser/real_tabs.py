@@ -18,7 +18,7 @@ import psutil  # type: ignore[import-untyped]
 from websockets.sync.client import ClientConnection, connect
 
 from tests.browser.client_page import MODULE, PATH, REPLACED, ClientPage
-from tests.live.server import DIE_WITH_PARENT
+from tests.live.server import die_with_parent
 from tests.live.wire import Address, until
 
 PORT_FILE = "DevToolsActivePort"  # Chromium writes the port it took into its profile
@@ -33,7 +33,7 @@ class RealChromium:
         self._tabs: list[Tab] = []
         self._process = subprocess.Popen(
             [
-                *DIE_WITH_PARENT,
+                *die_with_parent(),
                 path,
                 "--headless=new",
                 "--remote-debugging-port=0",

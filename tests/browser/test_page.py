@@ -180,6 +180,7 @@ def test_the_page_lives_behind_a_prefix(prefixed: Server, open_page: OpenPage, s
 # --- reconnecting
 
 
+@pytest.mark.slow
 def test_the_page_reconnects_and_resumes_after_a_kill(open_page: OpenPage, server: Server) -> None:
     epoch = server.publish(STREAM, {"n": 0}).rpartition("-")[0]
     page = open_page(server).page
@@ -262,6 +263,7 @@ def test_a_refused_stream_is_asked_for_again_with_its_position(server: Server, o
     assert asked and all("last_event_id=" in url for url in asked)
 
 
+@pytest.mark.slow
 def test_a_closed_panel_catches_up(server: Server, open_page: OpenPage) -> None:
     page = open_page(server).page
     wait_for_state(page, "live")
@@ -358,6 +360,7 @@ def test_what_was_not_published_is_said(server: Server, open_page: OpenPage) -> 
     expect(answer).to_have_text("The server cannot be reached: nothing was published.")
 
 
+@pytest.mark.slow
 def test_the_dashboard_reads_from_the_transport_that_is_chosen(server: Server, open_page: OpenPage) -> None:
     page = open_page(server).page
     wait_for_state(page, "live")

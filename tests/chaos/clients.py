@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from tests.chaos.ledger import ClientRecord, Ledger
@@ -127,9 +129,11 @@ class RawPublisher(PacedThread):
         self.sent += 1
 
 
-def publish(n: int, choose: Callable[[], Address], ledger: Ledger) -> int:
-    """Publish a number until it is acknowledged; the id of its position."""
+def publish(n: int, choose: Callable[[], Address], ledger: Ledger, limit: float = math.inf) -> int:
+    """Publish a number until it is acknowledged, for at most `limit` seconds; the id of its position."""
+    deadline = time.monotonic() + limit
     while True:
+        assert time.monotonic() < deadline, f"{n} was not acknowledged in {limit:g} s"
         try:
             status, answer = post(choose(), n)
         except (OSError, http.client.HTTPException, ValueError) as error:

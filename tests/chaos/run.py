@@ -53,7 +53,7 @@ def run(plan: Plan, directory: Path) -> Outcome:
         stop(hands)
         world.heal()
         stop([raw, *publishers])
-        last = ledger.acknowledged[END] = publish(END, lambda: world.nodes[0].address, ledger)
+        last = ledger.acknowledged[END] = publish(END, lambda: world.nodes[0].address, ledger, END_LIMIT)
         wrong = [*failures([*hands, raw, *publishers]), *finish(clients)]
         log = read_log(world, last)
         ledger.raw_sent, ledger.raw_seen = raw.sent, read_raw(world)

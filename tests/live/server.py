@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,17 @@ BASE = {
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 SERVE = ("dashboard_rt", "serve")
 START_LIMIT = 30.0  # seconds
-# Where Linux has setpriv: a server is killed with the test run that started it.
-DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
+
+
+def die_with_parent() -> tuple[str, ...]:
+    """Return what stands before a command so that it is killed with the test run, where Linux has setpriv.
+
+    Linux sends the signal when the *thread* ends that started the process. So only the main thread may ask for it:
+    what another one starts is to outlive it.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    return ("setpriv", "--pdeathsig", "KILL") if main and shutil.which("setpriv") else ()
 
 
 def free_port() -> int:
@@ -104,7 +113,6 @@ class Server:
         settings = {**BASE, "PORT": str(self.address.port), **(env or {})}
         self.env = {name: os.environ[name] for name in KEPT if name in os.environ} | settings
         self.command = [
-            *DIE_WITH_PARENT,
             sys.executable,
             "-m",
             *(part.replace("{port}", str(self.address.port)) for part in command),
@@ -121,7 +129,7 @@ class Server:
         self._close_apis()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=self.directory, env=self.env, stdout=log, stderr=log
+                [*die_with_parent(), *self.command], cwd=self.directory, env=self.env, stdout=log, stderr=log
             )
         try:
             until(self._up, "the server answers /up", limit)

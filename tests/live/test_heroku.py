@@ -18,11 +18,11 @@ import pytest
 
 from dashboard_rt.settings import DASHBOARD_STREAM, described
 from tests.live.followers import TRANSPORTS, follow
-from tests.live.server import FORBIDDEN, KEPT, free_port
+from tests.live.server import FORBIDDEN, KEPT, die_with_parent, free_port
 from tests.live.wire import Address, ask, until
 from tests.services.certificates import Certificate, self_signed
 from tests.services.postgres import QUICK, PostgresServer
-from tests.services.process import DIE_WITH_PARENT, service_directory
+from tests.services.process import service_directory
 from tests.services.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ class Dyno:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*DIE_WITH_PARENT, "bash", "-c", PROCFILE[kind]],
+                [*die_with_parent(), "bash", "-c", PROCFILE[kind]],
                 cwd=ROOT,
                 env={**kept, **env, **own},
                 stdin=subprocess.DEVNULL,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -13,11 +12,10 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from tests.live.server import free_port
+from tests.live.server import die_with_parent, free_port
 from tests.live.wire import until
 
 START_LIMIT = 30.0  # seconds
-DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 @contextmanager
@@ -53,7 +51,7 @@ class Service:
         """Start it, on the port that it had before, and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*DIE_WITH_PARENT, *self.command()],
+                [*die_with_parent(), *self.command()],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
