@@ -286,6 +286,34 @@ def test_a_client_that_leaves_with_its_request_is_no_error() -> None:
     run(work)
 
 
+def test_a_client_that_leaves_between_head_and_body_is_no_error() -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+    raised: list[BaseException] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        asked.set()
+        await left.wait()
+        try:
+            await send({"type": "http.response.body", "body": b"hello"})
+        except Exception as error:  # noqa: BLE001  uvicorn would log it as a fault of the app
+            raised.append(error)
+
+    async def work(world: World) -> None:
+        world.routes["/file"] = app
+        peer = await world.connect()
+        peer.say(get("/file"))
+        await asked.wait()
+        peer.writer.transport.abort()
+        await until(lambda: not world.state.connections)
+        left.set()
+        await until(lambda: not world.state.tasks)
+        assert raised == []
+
+    run(work)
+
+
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x00\xa5\x01\x00", b"nonsense\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n"]
 )

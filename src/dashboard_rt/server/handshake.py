@@ -203,7 +203,8 @@ class ReadyWebSocket(WebSocketProtocol):
         """Go on as uvicorn does: the application did not take the offer."""
         if not self.head:
             return
-        self.transport.write(self.head)
+        if not self.transport.is_closing():  # uvloop raises when a closed transport is written to
+            self.transport.write(self.head)
         early, self.early, self.head = self.early, None, b""
         self.start_keepalive()
         if self.read_paused:

@@ -117,6 +117,8 @@ class WebSocketProtocol(PortionedInput, WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """Close as uvicorn does at its end; a handshake that waits for its answer gets 503, not uvicorn's 500."""
+        if self.transport.is_closing():
+            return  # uvloop raises when a closed transport is written to
         if self.handshake_complete or self.close_sent or self.initial_response is not None:
             super().shutdown()
             return

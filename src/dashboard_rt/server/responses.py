@@ -30,7 +30,8 @@ class _HeldHead:
 
     def flush(self) -> None:
         data, self.data = self.data, b""
-        if data:
+        # A client that has left between head and body: uvloop raises when a closed transport is written to.
+        if data and not self.transport.is_closing():
             self.transport.write(data)
 
 
