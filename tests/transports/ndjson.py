@@ -73,7 +73,9 @@ class NdjsonConnection(Connection):
         return True
 
     def heartbeat(self) -> bytes:
-        return b"".join(orjson.dumps({"heartbeat": str(s.position)}) + b"\n" for s in self._subscriptions)
+        # The verdict comes first, and may have to wait for the log.
+        confirmed = [subscription for subscription in self._subscriptions if subscription.confirmed]
+        return b"".join(orjson.dumps({"heartbeat": str(each.position)}) + b"\n" for each in confirmed)
 
     def goodbye(self, reason: str, retry_ms: int) -> None:
         self._send(goodbye=reason, retry_ms=retry_ms)
