@@ -84,8 +84,7 @@ class RealChromium:
             process.suspend()
 
     def wake(self) -> None:
-        # The pages last: a machine wakes all at once, and with it what brings them the data of their sockets.
-        for process in sorted(self._processes(), key=lambda process: "--type=renderer" in process.cmdline()):
+        for process in self._processes():
             process.resume()
 
     def _processes(self) -> list[psutil.Process]:
