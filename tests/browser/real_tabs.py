@@ -81,11 +81,13 @@ class RealChromium:
     def sleep(self) -> None:
         """Stop all processes, as a machine does that is put to sleep: timers do not run, sockets stay open."""
         for process in self._processes():
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # helpers of a browser come and go
+                process.suspend()
 
     def wake(self) -> None:
         for process in self._processes():
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def _processes(self) -> list[psutil.Process]:
         try:
