@@ -26,7 +26,11 @@ from ..settings import DASHBOARD_STREAM, Settings
 from ..types import Update
 from .security import PREFIX, request_host
 
-WEB = Path(__file__).resolve().parents[3] / "web"
+PACKAGE = Path(__file__).resolve().parents[1]
+# Where it is installed web/ is a part of the package (pyproject.toml); in a checkout it stands at the top.
+WEB = next(
+    (folder for folder in (PACKAGE / "web", PACKAGE.parents[1] / "web") if folder.is_dir()), PACKAGE / "web"
+)
 VIEWS = {
     "/": "both",
     "/dashboard": "both",
