@@ -35,6 +35,7 @@ from .eventlog.publisher import Publisher
 from .eventlog.sqlite import SqliteDatabase
 from .http import issue, pages, publish
 from .http.api import ReadEndpoints
+from .http.https import HttpsOnly
 from .http.responses import counting_handlers
 from .http.security import Gate, LifespanState
 from .http.stats import Stats, slow_settings
@@ -259,7 +260,10 @@ def create_app(settings: Settings | None = None, transports: Sequence[Transport]
             *pages.routes(settings, parts.hub),
         ],
         lifespan=lifespan,
-        middleware=[Middleware(Gate, settings, parts.telemetry, parts.lifespan)],
+        middleware=[
+            Middleware(Gate, settings, parts.telemetry, parts.lifespan),
+            *([Middleware(HttpsOnly)] if settings.force_https else []),
+        ],
         exception_handlers=counting_handlers(parts.telemetry),
     )
     app.router.redirect_slashes = False  # the gate's business

@@ -7,6 +7,7 @@ DashboardError
     Unauthorized        401
       BadTicket
     Forbidden           403
+      HttpsRequired
     NotFound            404
       UnknownStream
     TooLarge            413
@@ -68,6 +69,12 @@ class Forbidden(Refused):
 
     status = 403
     code = "forbidden"
+
+
+class HttpsRequired(Forbidden):
+    """A request over plain HTTP that is not sent on to https."""
+
+    code = "https_required"
 
 
 class NotFound(Refused):

@@ -289,6 +289,15 @@ class Settings:
             "another host); on this machine the page then gets its tickets, too.",
         ),
     ]
+    force_https: Annotated[
+        bool,
+        Variable(
+            "off",
+            env.switch,
+            "Whether requests that a proxy took over plain HTTP (X-Forwarded-Proto) are sent to https://, or refused, "
+            "and browsers are told to stay there (HSTS).",
+        ),
+    ]
     handover: Annotated[
         bool,
         Variable("on", env.switch, "Whether streams leave uvicorn's connection objects for our small ones."),
