@@ -16,8 +16,13 @@ test: .venv/dev  ## the unit tests and one pass with real servers, clients and b
 test-slow: .venv/dev  ## the rest: fuzzing, durability, the second instrument, plain ASGI, whole measurements
 	@scripts/setup-services
 	@scripts/setup-node
-	$(PY) -m pytest -n 3 --dist worksteal -m "slow and not alone"
+	$(PY) -m pytest -n 3 --dist worksteal -m "slow and not alone and not nightly"
 	$(PY) -m pytest -m "slow and alone"
+
+test-nightly: .venv/dev  ## what takes longest: an hour of updates, watchdogs at their real pace
+	@scripts/setup-services
+	@scripts/setup-node
+	$(PY) -m pytest -n 3 -m nightly
 
 chaos: .venv/dev  ## ten minutes of random faults on servers, PostgreSQL and Redis; SEED=n repeats a run
 	@scripts/setup-services
@@ -43,4 +48,4 @@ bench: .venv/dev  ## about a minute: SSE and cable side by side
 .DEFAULT:
 	@echo "There is no 'make $@'. There is:" >&2; $(MAKE) -s help >&2; exit 2
 
-.PHONY: help run test test-slow chaos check bench
+.PHONY: help run test test-slow test-nightly chaos check bench

@@ -403,6 +403,7 @@ HOUR = """async ({ from, to }) => {
 
 
 @pytest.mark.slow  # an hour of 100 updates a second for each of two panels
+@pytest.mark.nightly
 def test_an_hour_does_not_grow_the_heap(page: Page) -> None:
     page.evaluate("""() => {
       const [lags, rates] = [parts.createScale(), parts.createScale()];

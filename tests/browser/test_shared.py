@@ -262,6 +262,7 @@ def forbid_workers(route: Route) -> None:
 
 
 @slow
+@pytest.mark.nightly
 def test_a_worker_that_crashes_is_started_again(share: Callable[..., Tabs], browser: Browser) -> None:
     tabs = share(sharing="worker", transport="sse")
     tabs.open(2)
@@ -277,6 +278,7 @@ def test_a_worker_that_crashes_is_started_again(share: Callable[..., Tabs], brow
 
 
 @slow
+@pytest.mark.nightly
 def test_a_leader_that_hangs_is_replaced_and_comes_back_as_a_follower(share: Callable[..., Tabs]) -> None:
     tabs = share(sharing="locks", transport="sse")
     first, second = tabs.open(2)
