@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from playwright.sync_api import Browser, Route
 
-from tests.browser.conftest import OpenedPage
+from tests.browser.opened_page import OpenedPage
 from tests.live.server import Server
 from tests.live.wire import Address, until
 
@@ -27,6 +27,24 @@ BOTH = tuple(FACTORIES)
 PATHS = {"connectSse": "/dashboard/stream", "connectCable": "/cable"}
 # Short, so that a test of silence waits for a second and not for a minute. In ms.
 TUNED = {"backoffBase": 100, "backoffCap": 1000}
+
+# A server for them.
+STREAM = "facts"
+QUICK = {
+    "STREAMS": "dashboard_updates:state,facts:log",
+    "DEMO": "on",
+    "SSE_HEARTBEAT": "0.2",
+    "CABLE_PING": "0.2",
+    "RETRY_MIN": "50",
+    "RETRY_MAX": "300",
+    "DRAIN_SECONDS": "0.3",
+}
+WATCHFUL: dict[str, Any] = {"staleAfter": 1000, "lostAfter": 2000}  # ms; five and ten heartbeats
+OTHER = {"sse": "cable", "cable": "sse"}
+
+# What Chromium itself says on the console when a connection fails.
+AWAY = r"net::ERR_(SOCKET_NOT_CONNECTED|CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)"
+NO_SOCKET = r"WebSocket connection to '[^']*' failed"
 
 
 class Report(NamedTuple):
@@ -148,3 +166,15 @@ class BrowserClients(ClientPage):
 
 def _answer(route: Route) -> None:
     route.fulfill(content_type="text/javascript", body=MODULE)
+
+
+def publish(server: Server, first: int, count: int) -> list[int]:
+    """Publish `{"n": first}` and on, in one body; the numbers."""
+    numbers = list(range(first, first + count))
+    server.publish(STREAM, *({"n": n} for n in numbers))
+    return numbers
+
+
+def no_connection(server: Server) -> None:
+    """Wait until the server has no client."""
+    until(lambda: [server.connections(name) for name in BOTH] == [0, 0], "no connection is left")

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from tests import needs
+from tests.browser.client_page import BrowserClients
+from tests.browser.opened_page import OpenedPage
 from tests.live.proxy import PREFIX, PrefixProxy
 from tests.live.server import Server
 
@@ -17,23 +19,6 @@ from tests.live.server import Server
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 OpenPage = Callable[..., "OpenedPage"]
-
-
-class OpenedPage:
-    """One page in a browser profile of its own, with the errors and warnings of its console."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.errors: list[str] = []
-        page.on("console", self._console)
-        page.on("pageerror", self._page_error)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.errors.append(f"{message.type}: {message.text}")
-
-    def _page_error(self, error: Error) -> None:
-        self.errors.append(f"uncaught: {error}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,3 +76,17 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     yield opened
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def client_page(browser: Browser, server: Server) -> Iterator[BrowserClients]:
+    opened = BrowserClients(browser, server)
+    yield opened
+    opened.context.close()
+
+
+@pytest.fixture
+def clients(client_page: BrowserClients) -> Iterator[BrowserClients]:
+    """Clients of web/client in a page of the module's `server`."""
+    yield client_page
+    client_page.reset()

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from tests import needs
-from tests.browser.conftest import OpenedPage, OpenPage
+from tests.browser.conftest import OpenPage
+from tests.browser.opened_page import OpenedPage
 from tests.live.publishing import BEARER
 from tests.live.server import Server
 

@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Route
 
-from tests.browser.client_page import BOTH, BrowserClients
-from tests.browser.test_reconnect import AWAY, NO_SOCKET, OTHER, QUICK, STREAM, no_connection, publish
+from tests.browser.client_page import (
+    AWAY,
+    BOTH,
+    NO_SOCKET,
+    OTHER,
+    QUICK,
+    STREAM,
+    BrowserClients,
+    no_connection,
+    publish,
+)
 from tests.live.server import TOKEN, Server
 from tests.live.test_tickets import AUTH, ticket
 from tests.live.wire import until
@@ -34,19 +43,6 @@ FETCHED = f"""{{
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("guarded"), {**QUICK, **AUTH}) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, server: Server) -> Iterator[BrowserClients]:
-    opened = BrowserClients(browser, server)
-    yield opened
-    opened.context.close()
-
-
-@pytest.fixture
-def clients(page: BrowserClients) -> Iterator[BrowserClients]:
-    yield page
-    page.reset()
 
 
 def test_who_fetches_tickets_comes_back_when_one_has_expired(server: Server, clients: BrowserClients) -> None:

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, CDPSession
 
-from tests.browser.client_page import BOTH, PATHS, BrowserClients
-from tests.browser.test_reconnect import NO_SOCKET, QUICK, STREAM, no_connection, publish
+from tests.browser.client_page import (
+    BOTH,
+    NO_SOCKET,
+    PATHS,
+    QUICK,
+    STREAM,
+    BrowserClients,
+    no_connection,
+    publish,
+)
 from tests.live.proxy import PREFIX, PrefixProxy
 from tests.live.server import Server
 from tests.live.wire import until
@@ -44,19 +52,6 @@ ODD: list[Any] = [
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("server"), QUICK) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, server: Server) -> Iterator[BrowserClients]:
-    opened = BrowserClients(browser, server)
-    yield opened
-    opened.context.close()
-
-
-@pytest.fixture
-def clients(page: BrowserClients) -> Iterator[BrowserClients]:
-    yield page
-    page.reset()
 
 
 def test_whatever_is_published_reaches_the_app_as_it_is(server: Server, clients: BrowserClients) -> None:

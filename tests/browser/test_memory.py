@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from playwright.sync_api import Browser, CDPSession, expect
 
-from tests.browser.conftest import OpenedPage
+from tests.browser.opened_page import OpenedPage
 from tests.browser.test_accessibility import VIEWS, wait_for_state
 from tests.live.server import Server
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests import needs
-from tests.browser.client_page import BOTH
+from tests.browser.client_page import BOTH, QUICK, STREAM, no_connection, publish
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.real_tabs import RealChromium, TabClients
 from tests.browser.steady_writer import SteadyWriter
-from tests.browser.test_reconnect import QUICK, STREAM, no_connection, publish
 from tests.live.server import Server
 from tests.live.wire import Address, until
 from tests.services.fault_proxy import FaultProxy

@@ -8,52 +8,33 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.client_page import BOTH, FACTORIES, BrowserClients
+from tests.browser.client_page import (
+    AWAY,
+    BOTH,
+    FACTORIES,
+    NO_SOCKET,
+    OTHER,
+    QUICK,
+    STREAM,
+    WATCHFUL,
+    BrowserClients,
+    no_connection,
+    publish,
+)
 from tests.browser.steady_writer import SteadyWriter
 from tests.live.server import Server
 from tests.live.wire import Address, until
 from tests.services.fault_proxy import FaultProxy
-
-STREAM = "facts"
-QUICK = {
-    "STREAMS": "dashboard_updates:state,facts:log",
-    "DEMO": "on",
-    "SSE_HEARTBEAT": "0.2",
-    "CABLE_PING": "0.2",
-    "RETRY_MIN": "50",
-    "RETRY_MAX": "300",
-    "DRAIN_SECONDS": "0.3",
-}
-WATCHFUL: dict[str, Any] = {"staleAfter": 1000, "lostAfter": 2000}  # ms; five and ten heartbeats
-OTHER = {"sse": "cable", "cable": "sse"}
-
-# What Chromium itself says on the console when a connection fails.
-AWAY = r"net::ERR_(SOCKET_NOT_CONNECTED|CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)"
-NO_SOCKET = r"WebSocket connection to '[^']*' failed"
 
 
 @pytest.fixture(scope="module")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("server"), QUICK) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, server: Server) -> Iterator[BrowserClients]:
-    opened = BrowserClients(browser, server)
-    yield opened
-    opened.context.close()
-
-
-@pytest.fixture
-def clients(page: BrowserClients) -> Iterator[BrowserClients]:
-    yield page
-    page.reset()
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +61,6 @@ def proxied(proxied_page: BrowserClients) -> Iterator[BrowserClients]:
     """Clients that reach the server through a proxy with faults."""
     yield proxied_page
     proxied_page.reset()
-
-
-def publish(server: Server, first: int, count: int) -> list[int]:
-    """Publish `{"n": first}` and on, in one body; the numbers."""
-    numbers = list(range(first, first + count))
-    server.publish(STREAM, *({"n": n} for n in numbers))
-    return numbers
-
-
-def no_connection(server: Server) -> None:
-    """Wait until the server has no client."""
-    until(lambda: [server.connections(name) for name in BOTH] == [0, 0], "no connection is left")
 
 
 # --- the ordinary case
@@ -191,6 +160,15 @@ def test_an_emptied_database_is_a_gap_and_the_client_goes_on(browser: Browser, t
 # --- the network goes and comes
 
 
+def nothing_is_missing(server: Server, clients: BrowserClients, published: list[int]) -> None:
+    """Publish one more, and wait until both have it behind everything else, once and in order."""
+    numbers = published + publish(server, len(published), 1)
+    for name in BOTH:
+        seen = clients.wait_for(name, numbers)
+        assert seen.verdict == "recovered" and seen.stats["duplicates"] == 0
+    clients.check(AWAY, NO_SOCKET)
+
+
 def test_a_cut_without_a_word_is_found_and_mended(
     server: Server, proxied: BrowserClients, proxy: FaultProxy
 ) -> None:
@@ -208,11 +186,7 @@ def test_a_cut_without_a_word_is_found_and_mended(
         assert states[states.index("waiting") - 1] == "stale"
     proxy.heal()
     proxied.wait_for_state("live")
-    after = publish(server, 23, 1)
-    for name in BOTH:
-        seen = proxied.wait_for(name, before + away + after)
-        assert seen.verdict == "recovered"
-    proxied.check(AWAY, NO_SOCKET)
+    nothing_is_missing(server, proxied, before + away)
 
 
 @pytest.mark.slow
@@ -247,11 +221,7 @@ def test_what_is_published_while_away_comes_once_and_in_order(
     away = publish(server, 3, 20)
     proxy.heal()
     proxied.wait_for_state("live")
-    after = publish(server, 23, 1)
-    for name in BOTH:
-        seen = proxied.wait_for(name, before + away + after)
-        assert seen.verdict == "recovered" and seen.stats["duplicates"] == 0
-    proxied.check(AWAY, NO_SOCKET)
+    nothing_is_missing(server, proxied, before + away)
 
 
 @pytest.mark.slow

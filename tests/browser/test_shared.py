@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Route
 
-from tests.browser.conftest import OpenedPage
+from tests.browser.opened_page import OpenedPage
 from tests.live.server import Server
 from tests.live.wire import until
 

@@ -5,21 +5,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { createRandom } from "./random.mjs";
 import { settle, start, WIRES } from "./wires.mjs";
 
 const LIVES = 60; // per transport
 const STEPS = 100;
-
-/** mulberry32: random numbers that a seed repeats. */
-function createRandom(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** A log with its epoch, and what it has sent on each connection. */
 class FakeServer {

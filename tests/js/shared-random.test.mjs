@@ -3,21 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { connectShared } from "../../web/client/shared.js";
+import { createRandom } from "./random.mjs";
 import { createBrowser, createServer } from "./world.mjs";
 
 const SEEDS = Number(process.env.SEEDS ?? 40);
 const STEPS = 60;
-
-/** mulberry32 */
-function createRandom(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 async function live(seed) {
   const random = createRandom(seed);

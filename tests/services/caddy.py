@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,11 +40,7 @@ class Caddy(Service):
         return (self._program, "run", "--config", "Caddyfile")
 
     def answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-        except OSError:
-            return False
-        return True
+        return self.accepts()
 
 
 def documented() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,11 +57,7 @@ class Nginx(Service):
         return (self._program, "-p", str(self.directory), "-c", "nginx.conf", "-e", "stderr")
 
     def answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-        except OSError:
-            return False
-        return True
+        return self.accepts()
 
 
 def documented(port: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,14 @@ class Service:
 
     def answers(self) -> bool:
         raise NotImplementedError
+
+    def accepts(self) -> bool:
+        """Tell whether somebody listens on its port."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def start(self) -> None:
         """Start it, on the port that it had before, and wait until it answers."""
