@@ -556,6 +556,52 @@ def test_a_handshake_in_work_at_the_shutdown_is_503(deflate: bool) -> None:
     run(work, ws_per_message_deflate=deflate)
 
 
+@pytest.mark.parametrize("deflate", [False, True])
+def test_a_handshake_whose_client_has_left_is_no_error_at_the_shutdown(deflate: bool) -> None:
+    asked, answering = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.set()
+        await answering.wait()
+
+    async def work(world: World) -> None:
+        world.routes["/slow"] = app
+        peer = await world.connect()
+        peer.say(handshake("/slow"))
+        await asked.wait()
+        (connection,) = world.state.connections
+        connection.transport.abort()
+        await turns()  # uvloop refuses a write only once the socket is closed
+        connection.shutdown()
+        answering.set()
+        assert await peer.rest() == b""
+        await until(lambda: not world.state.tasks)
+
+    run(work, ws_per_message_deflate=deflate)
+
+
+def test_a_client_that_leaves_before_the_app_declines_the_handover_is_no_error() -> None:
+    async def work(world: World) -> None:
+        heard: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            (connection,) = world.state.connections
+            connection.transport.abort()
+            await turns()  # uvloop refuses a write only once the socket is closed
+            heard.append((await receive())["type"])
+
+        world.routes["/declines"] = app
+        peer = await world.connect()
+        peer.say(handshake("/declines"))
+        assert await peer.rest() == b""
+        await until(lambda: not world.state.tasks)
+        assert heard == ["websocket.disconnect"]
+
+    run(work)
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
