@@ -24,10 +24,10 @@ from dashboard_rt.settings import Settings
 from dashboard_rt.transports.cable.endpoint import CableEndpoint
 from dashboard_rt.transports.sse import SseEndpoint
 from dashboard_rt.types import Kind
+from tests.patience import HANG_LIMIT
 from tests.simulation import FakeLog, Process
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-LIMIT = 5  # seconds that anything here may take
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -181,7 +181,7 @@ def run(
     """`work` with a served world, on uvloop or on asyncio's own loop."""
 
     async def limited() -> None:
-        async with asyncio.timeout(LIMIT), served(World(limits), **config) as world:
+        async with asyncio.timeout(HANG_LIMIT), served(World(limits), **config) as world:
             await work(world)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop_ else None) as runner:

@@ -29,8 +29,7 @@ from dashboard_rt.__main__ import cli
 from dashboard_rt.errors import LogUnavailable
 from dashboard_rt.settings import Settings
 from dashboard_rt.types import Receipt
-
-PATIENCE = 20.0
+from tests.patience import HANG_LIMIT
 
 
 class Shell:
@@ -58,7 +57,7 @@ class Shell:
             env={**self.environ, **environ},
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=HANG_LIMIT,
             check=False,
         )
 
@@ -88,7 +87,7 @@ def shell(tmp_path: Path) -> Shell:
 def line(process: subprocess.Popen[str]) -> str:
     """The next line of its output."""
     assert process.stdout is not None and process.stderr is not None
-    ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+    ready, _, _ = select.select([process.stdout], [], [], HANG_LIMIT)
     text = process.stdout.readline() if ready else ""
     assert text, process.stderr.read() if process.poll() is not None else "no output"
     return text
@@ -97,15 +96,15 @@ def line(process: subprocess.Popen[str]) -> str:
 def ends(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
     """Its exit status after a signal, and what it wrote to stderr."""
     process.send_signal(number)
-    _, err = process.communicate(timeout=PATIENCE)
+    _, err = process.communicate(timeout=HANG_LIMIT)
     return process.returncode, err
 
 
 def until(condition: str, url: str) -> httpx.Response:
     """Ask until the answer holds a text."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + HANG_LIMIT
     while True:
-        answer = httpx.get(url, timeout=PATIENCE)
+        answer = httpx.get(url, timeout=HANG_LIMIT)
         if condition in answer.text:
             return answer
         assert time.monotonic() < deadline, answer.text
@@ -250,7 +249,7 @@ def test_ctrl_c_does_not_wait_for_the_end_of_the_input(shell: Shell) -> None:
         assert process.stdin is not None
         process.stdin.write("1")
         process.stdin.flush()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + HANG_LIMIT
         while struct.unpack("i", ioctl(process.stdin, FIONREAD, bytes(4))) != (
             0,
         ):  # it has not read that yet
@@ -282,7 +281,7 @@ def run_into(file: int, shell: Shell, arguments: str) -> tuple[int, str]:
         stdout=file,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE,
+        timeout=HANG_LIMIT,
         check=False,
     )
     os.close(file)
@@ -310,7 +309,7 @@ def test_a_full_disk_under_the_output_is_one_sentence(shell: Shell, arguments: s
 def test_a_full_disk_under_stderr_leaves_the_status(shell: Shell, arguments: list[str], status: int) -> None:
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "dashboard_rt", *arguments]
-        assert subprocess.call(command, env=shell.environ, stderr=full, timeout=PATIENCE) == status
+        assert subprocess.call(command, env=shell.environ, stderr=full, timeout=HANG_LIMIT) == status
 
 
 @pytest.mark.parametrize("arguments", ["--version", "publish events - --lines", "listen http://127.0.0.1:1"])
@@ -336,7 +335,7 @@ def test_two_processes_share_the_port(shell: Shell) -> None:
         url = line(process).split()[4]
         until("ok", f"{url}up")
         pids: set[str] = set()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + HANG_LIMIT
         while len(pids) < 2:
             assert time.monotonic() < deadline
             pids.add(re.findall(r'"pid":(\d+)', httpx.get(f"{url}dashboard/stats").text)[0])
@@ -361,7 +360,7 @@ def test_a_busy_port(shell: Shell) -> None:
 def test_a_worker_feeds_the_web_process(shell: Shell) -> None:
     with shell.start("serve", JOBS="off") as web:
         url = line(web).split()[4]
-        assert httpx.get(f"{url}dashboard/refresh", timeout=PATIENCE).text == "null"
+        assert httpx.get(f"{url}dashboard/refresh", timeout=HANG_LIMIT).text == "null"
         with shell.start("worker") as worker:
             assert '"response_time":null' in until("metrics", f"{url}dashboard/refresh").text
             assert ends(worker, signal.SIGTERM) == (0, "")
@@ -392,16 +391,16 @@ def test_serving_without_standard_streams(shell: Shell) -> None:
         port = probe.getsockname()[1]
     environ = {"PORT": str(port), "WEB_CONCURRENCY": "2", "JOBS": "off"}
     with shell.start("serve", redirect="<&- >&- 2>&-", **environ) as process:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + HANG_LIMIT
         while not answers(f"http://127.0.0.1:{port}/ready"):
             assert process.poll() is None and time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(HANG_LIMIT) == 0
 
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=PATIENCE).status_code == 200
+        return httpx.get(url, timeout=HANG_LIMIT).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -420,7 +419,7 @@ def test_a_signal_before_the_start_ends_it_in_silence(shell: Shell, tmp_path: Pa
     with closing(sqlite3.connect(tmp_path / "cli.db")) as other:
         other.execute("BEGIN EXCLUSIVE")  # the start waits for the database
         with shell.start("serve") as process:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + HANG_LIMIT
             while not caught(process.pid, signal.SIGTERM):
                 assert time.monotonic() < deadline
             assert ends(process, signal.SIGINT) == (0, "")
@@ -446,7 +445,7 @@ def test_every_line_is_json(shell: Shell) -> None:
         url = json.loads(first)["message"].split()[4]
         until("ok", f"{url}up")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=HANG_LIMIT)
     assert process.returncode == 0
     assert json_lines(first + out) == [f"The dashboard is at {url} (Ctrl-C stops it)"]
     json_lines(err)

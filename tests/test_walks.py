@@ -24,6 +24,7 @@ from dashboard_rt.server import admission
 from dashboard_rt.server.handover import HttpProtocol, WebSocketProtocol
 from dashboard_rt.settings import Settings
 from tests.handovers import Peer, frame, get, handshake, until
+from tests.patience import HANG_LIMIT
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "dashboard_rt"
@@ -114,7 +115,7 @@ def post(number: int) -> bytes:
 async def walk(folder: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with watched() as seen:
-        async with served(folder) as (port, held), asyncio.timeout(20):
+        async with served(folder) as (port, held), asyncio.timeout(HANG_LIMIT):
             publisher = await connected(port, post(1))
             answer = (await publisher.until(b"}")).decode()
             position = json.loads(answer[answer.index("{") :])["position"]

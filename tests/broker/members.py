@@ -10,9 +10,9 @@ from typing import NamedTuple
 from dashboard_rt.broker.base import Broker
 from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Notification
+from tests.patience import HANG_LIMIT
 
 Build = Callable[[Telemetry], Broker]
-LIMIT = 20.0  # seconds: a generous bound on anything a test waits for
 
 
 class Member:
@@ -56,7 +56,7 @@ class Pair(NamedTuple):
         Said again now and then: on a busy machine a connection may be lost once more meanwhile.
         """
         await until(self.connected, "both are connected")
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(HANG_LIMIT):
             while last_id not in self.b.ids():
                 await self.a.say(last_id)
                 with suppress(TimeoutError):
@@ -89,8 +89,8 @@ async def pair(build: Build) -> AsyncIterator[Pair]:
 async def until(check: Callable[[], object], what: str) -> None:
     """Wait for a condition; fails by saying that `what` never came true."""
     try:
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(HANG_LIMIT):
             while not check():  # noqa: ASYNC110  what is waited for knows no event
                 await asyncio.sleep(0.002)
     except TimeoutError:
-        raise AssertionError(f"{what}: still not so after {LIMIT:g} s") from None
+        raise AssertionError(f"{what}: still not so after {HANG_LIMIT:g} s") from None

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests import needs
 from tests.browser.client_page import BrowserClients
 from tests.browser.opened_page import OpenedPage
 from tests.live.proxy import PREFIX, PrefixProxy
 from tests.live.server import Server
+from tests.patience import HANG_LIMIT
 
 # As root there is no sandbox, and a container's /dev/shm is small.
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+
+expect.set_options(timeout=1000 * HANG_LIMIT)  # ms
 
 OpenPage = Callable[..., "OpenedPage"]
 

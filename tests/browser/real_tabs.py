@@ -20,9 +20,9 @@ from websockets.sync.client import ClientConnection, connect
 from tests.browser.client_page import MODULE, PATH, REPLACED, ClientPage
 from tests.live.server import die_with_parent
 from tests.live.wire import Address, until
+from tests.patience import HANG_LIMIT
 
 PORT_FILE = "DevToolsActivePort"  # Chromium writes the port it took into its profile
-LIMIT = 20.0  # seconds for one answer
 
 
 class RealChromium:
@@ -74,7 +74,7 @@ class RealChromium:
     def open_tab(self, url: str = "about:blank") -> Tab:
         """A tab in front of all others."""
         request = urllib.request.Request(f"http://127.0.0.1:{self._port}/json/new?{url}", method="PUT")
-        with urllib.request.urlopen(request, timeout=LIMIT) as response:
+        with urllib.request.urlopen(request, timeout=HANG_LIMIT) as response:
             self._tabs.append(Tab(json.load(response)["webSocketDebuggerUrl"]))
         return self._tabs[-1]
 
@@ -114,7 +114,7 @@ class Tab:
         """Call a method and wait for its answer. Requests that the tab pauses meanwhile are answered."""
         number = self._send(method, **parameters)
         while True:
-            message = json.loads(self._socket.recv(LIMIT))
+            message = json.loads(self._socket.recv(HANG_LIMIT))
             if message.get("method") == "Fetch.requestPaused":
                 self._fulfil(message["params"]["requestId"])
             if message.get("id") == number:

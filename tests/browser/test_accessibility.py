@@ -16,7 +16,6 @@ from tests.live.publishing import BEARER
 from tests.live.server import Server
 
 pytestmark = pytest.mark.slow
-expect.set_options(timeout=20_000)  # ms
 AXE = Path(__file__).parents[1] / "js" / "node_modules" / "axe-core" / "axe.min.js"
 VIEWS = {
     "/dashboard": ["sse", "cable"],

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.test_examples import LIMIT, listens
+from tests.browser.test_examples import listens
 from tests.live.clients_document import NODE, block, install_package
 from tests.live.examples import running
 from tests.live.server import Server, free_port
@@ -93,9 +93,9 @@ def draws_each_update_once(page: Page, server: Server) -> None:
 def test_the_page_without_npm(site: Site, server: Server, open_page: OpenPage) -> None:
     site.write(server.address, block("In five minutes", "html"))
     opened = open_page(SimpleNamespace(address=site.address), "/")
-    expect(opened.page.locator("#state")).to_have_text("live over cable", timeout=LIMIT)
+    expect(opened.page.locator("#state")).to_have_text("live over cable")
     server.publish(STREAM, {"n": 1})
-    expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 1\n}', timeout=LIMIT)
+    expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 1\n}')
 
 
 @pytest.mark.slow  # an nginx of its own
@@ -107,9 +107,9 @@ def test_behind_a_proxy_without_upgrades_the_page_goes_on_over_sse(
     try:
         site.write(Address("127.0.0.1", nginx.port), block("In five minutes", "html"))
         opened = open_page(SimpleNamespace(address=site.address), "/")
-        expect(opened.page.locator("#state")).to_have_text("live over sse", timeout=LIMIT)
+        expect(opened.page.locator("#state")).to_have_text("live over sse")
         server.publish(STREAM, {"n": 4})
-        expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 4\n}', timeout=LIMIT)
+        expect(opened.page.locator("#figures")).to_have_text('{\n  "n": 4\n}')
     finally:
         nginx.kill()
 
@@ -152,4 +152,4 @@ def test_a_page_fetches_a_ticket_for_each_attempt(packed: Site, open_page: OpenP
         server.wait()
         server.start()
         server.publish(STREAM, {"n": 4})
-        until(lambda: opened.page.evaluate("drawn") == [1, 2, 3, 4], "it is back, with another ticket", 40)
+        until(lambda: opened.page.evaluate("drawn") == [1, 2, 3, 4], "it is back, with another ticket")

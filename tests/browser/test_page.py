@@ -22,7 +22,6 @@ from tests.services.redis import RedisServer
 TRANSPORTS = ["sse", "cable"]
 FIGURES = ["cpu", "memory", "disk", "network", "response_time"]
 STREAM = "dashboard_updates"
-expect.set_options(timeout=20_000)  # ms
 
 A_FIGURE = re.compile(r"^\d+\.\d$")
 

@@ -287,7 +287,7 @@ def test_a_leader_that_hangs_is_replaced_and_comes_back_as_a_follower(share: Cal
     session.send("Debugger.enable")
     session.send("Debugger.pause")
     last = tabs.publish(2)
-    until(lambda: second.client("role") == "leader", "the second tab leads", 60)
+    until(lambda: second.client("role") == "leader", "the second tab leads")
     second.has(last)
     session.send("Debugger.resume")
     first.waits_for("role", "follower")

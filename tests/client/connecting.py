@@ -18,10 +18,11 @@ from dashboard_rt.client.connection import ConnectOptions, Event, OpenConnection
 from dashboard_rt.client.failures import ConnectionFailed
 from dashboard_rt.client.sse import open_sse
 from dashboard_rt.client.target import Target, read_target
+from tests.patience import HANG_LIMIT
 
 Opener = Callable[[Target, ConnectOptions], AbstractAsyncContextManager[OpenConnection]]
 BOTH_TRANSPORTS = pytest.mark.parametrize("opener", [open_sse, open_cable])
-OPTIONS = ConnectOptions(timeout=5)
+OPTIONS = ConnectOptions(timeout=HANG_LIMIT)
 
 
 async def collect_events(
@@ -29,7 +30,7 @@ async def collect_events(
 ) -> list[Event]:
     """Receive events until `enough` of them have arrived, or the connection ends."""
     received: list[Event] = []
-    async with asyncio.timeout(5), aclosing(connection.events) as events:
+    async with asyncio.timeout(HANG_LIMIT), aclosing(connection.events) as events:
         async for event in events:
             received.append(event)
             if enough(received):

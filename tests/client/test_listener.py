@@ -17,6 +17,7 @@ from dashboard_rt.client.target import read_target
 from dashboard_rt.types import Position
 from tests.client.connecting import raw_server, unused_address
 from tests.fakes import Behaviour, Fake, serving
+from tests.patience import HANG_LIMIT
 
 pytestmark = pytest.mark.anyio
 BOTH_TRANSPORTS = pytest.mark.parametrize("transport", list(TransportName))
@@ -65,7 +66,7 @@ async def follow(options: ClientOptions, printer: RecordingPrinter, clients: int
     stats = RunStats()
     task = asyncio.ensure_future(run_listeners(clients, options, stats, printer))
     enough = asyncio.ensure_future(printer.enough.wait())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_LIMIT):
         await asyncio.wait([task, enough], return_when=asyncio.FIRST_COMPLETED)
     for each in (task, enough):
         each.cancel()
@@ -105,7 +106,7 @@ async def test_it_waits_as_long_as_the_server_asked_for(transport: TransportName
 @BOTH_TRANSPORTS
 async def test_a_client_that_cannot_reconnect_is_away(transport: TransportName) -> None:
     printer, stats = RecordingPrinter(lambda seen: len(seen.updates) >= 3), RunStats()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_LIMIT):
         with serving() as fake:
             options = options_for(fake, transport)
             task = asyncio.ensure_future(run_listeners(1, options, stats, printer))

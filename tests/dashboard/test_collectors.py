@@ -23,6 +23,7 @@ from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Fence, Position, Receipt
 from tests.handovers import until
 from tests.logkit import connected
+from tests.patience import HANG_LIMIT
 from tests.simulation import VirtualLoop
 
 pytestmark = pytest.mark.anyio
@@ -226,7 +227,7 @@ async def test_a_database_that_was_away_is_asked_again_before_the_period_is_over
     monkeypatch.setattr(world.db, "transact", twice_away)
     collectors.jobs = (Job("metrics", 3600, work),)
     collectors.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_LIMIT):
         await ran.wait()
     await collectors.stop()
     assert world.runs("metrics", "failed") == 2
@@ -250,7 +251,7 @@ async def test_test_updates(world: World) -> None:
 async def test_the_schedule_runs_at_once_and_stops(world: World) -> None:
     collectors = world.collectors()
     collectors.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_LIMIT):
         await world.publisher.arrived.wait()
     await collectors.stop()
     assert world.runs("metrics", "ok") == 1 and world.runs("metrics", "failed") == 0

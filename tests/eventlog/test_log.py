@@ -16,6 +16,7 @@ from dashboard_rt.eventlog.database import Query, Transaction
 from dashboard_rt.eventlog.log import EventLog
 from dashboard_rt.types import Append, Bounds, Kind, LogState, Position, Receipt, Update
 from tests.logkit import STREAMS, Opened, everything, fill, ids, opened, texts, url
+from tests.patience import HANG_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -129,7 +130,7 @@ async def test_a_log_that_was_deleted_begins_anew(tmp_path: Path, monkeypatch: p
 
 
 async def until_available(log: EventLog) -> LogState:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_LIMIT):
         while True:
             try:
                 return await log.state()
@@ -301,7 +302,7 @@ async def test_a_trim_does_not_walk_through_ids_that_have_no_rows(made: Opened) 
     await fill(made.log, "a", 9)
     await made.db.transact(editing("UPDATE updates SET id = id + 1000000000"))
     await made.db.transact(editing("UPDATE streams SET last_id = 1000000009 WHERE name = 'a'"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_LIMIT):
         await made.log.trim(4)
     assert (await made.log.state()).streams["a"].oldest_id == 1_000_000_006
 

@@ -29,6 +29,7 @@ from dashboard_rt.eventlog.postgres_statements import run_transaction
 from dashboard_rt.telemetry import LINES, Telemetry
 from dashboard_rt.types import Append
 from tests.logkit import STREAMS, connected, everything, fill, ids, opened, texts
+from tests.patience import HANG_LIMIT
 from tests.services.fault_proxy import FaultProxy
 from tests.services.postgres import USER, PostgresServer
 
@@ -68,7 +69,7 @@ class Process:
         return self.reconnects == times
 
     async def until_available(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_LIMIT):
             while True:
                 with suppress(LogUnavailable):
                     await self.log.state()
@@ -113,7 +114,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_LIMIT):
         while not condition():  # noqa: ASYNC110  what is waited for knows no event
             await asyncio.sleep(0.01)
 
@@ -306,7 +307,7 @@ async def test_a_server_that_stands_still_costs_each_caller_a_while_and_then_not
         fill(remote.log, "a", 1),
         fill(remote.log, "b", 1),
     ]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_LIMIT):
         results = await asyncio.gather(
             *calls, *(remote.log.state() for _ in range(20)), return_exceptions=True
         )
@@ -339,7 +340,7 @@ async def test_while_it_is_away_one_attempt_to_connect_follows_the_other(
     monkeypatch.setattr(PostgresConnection, "open", counting)
     proxy.refuse()
     proxy.cut()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_LIMIT):
         while attempts < 4:
             await asyncio.gather(*(remote.log.state() for _ in range(50)), return_exceptions=True)
             await asyncio.sleep(0.01)

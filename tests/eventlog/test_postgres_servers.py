@@ -16,6 +16,7 @@ from dashboard_rt.eventlog.log import EventLog
 from dashboard_rt.settings import Settings
 from dashboard_rt.telemetry import Telemetry
 from tests.logkit import everything, fill, ids, opened
+from tests.patience import HANG_LIMIT
 from tests.services.certificates import Certificate, self_signed
 from tests.services.fault_proxy import FaultProxy
 from tests.services.postgres import PostgresServer
@@ -36,7 +37,7 @@ def server(tls: Certificate | None = None, primary: PostgresServer | None = None
 
 
 async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_LIMIT):
         while not await condition():  # noqa: ASYNC110  what is waited for knows no event
             await asyncio.sleep(0.01)
 

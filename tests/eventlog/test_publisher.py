@@ -23,6 +23,7 @@ from dashboard_rt.settings import Settings
 from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Append, Notification, Position, Receipt
 from tests.logkit import STREAMS, everything, fill, ids, opened, texts, url
+from tests.patience import HANG_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +73,7 @@ class Parts:
         self.log.gate.clear()
         groups = len(self.log.groups)
         task = self.publishing(*numbers)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_LIMIT):
             while len(self.log.groups) == groups:  # noqa: ASYNC110  the log has no event for this
                 await asyncio.sleep(0)
         return task
@@ -83,7 +84,7 @@ class Parts:
     async def trimmed(self) -> None:
         """Until the trim that runs has ended."""
         if self.publisher._trimmer is not None:
-            await asyncio.wait([self.publisher._trimmer], timeout=5)
+            await asyncio.wait([self.publisher._trimmer], timeout=HANG_LIMIT)
 
 
 def built(log: GatedLog, keep: int = 1000) -> Parts:
@@ -282,7 +283,7 @@ async def test_whoever_waits_for_a_transaction_that_hangs_is_refused_in_time(
     third = parts.publishing(3)
     for task in (first, second, third):
         with pytest.raises(LogUnavailable, match="too slow"):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, HANG_LIMIT)
     assert len(parts.publisher._queue) == 0
     assert (parts.counted("failed"), parts.counted("ok")) == (3, 0)
     monkeypatch.setattr(publisher_module, "WAIT_SECONDS", 60)
@@ -587,7 +588,7 @@ async def acknowledged_until_killed(url: str, life: int) -> list[tuple[str, int,
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_LIMIT):
             lines = [await process.stdout.readline() for _ in range(200 + 37 * life)]
     finally:
         process.kill()

@@ -19,6 +19,7 @@ from dashboard_rt.eventlog import sqlite, sqlite_transactions
 from dashboard_rt.eventlog.database import Database, Query, Transaction
 from dashboard_rt.eventlog.sqlite import SqliteDatabase
 from tests.logkit import url
+from tests.patience import HANG_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -297,7 +298,7 @@ async def test_a_process_ends_although_its_disk_hangs(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_LIMIT):
         output, errors = await process.communicate()
     assert output == b"disconnected\n"
     assert errors.startswith(b"The disk does not answer")
@@ -456,7 +457,7 @@ async def replaceable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 async def opened_anew(db: Database) -> list[int]:
     """The slots, once the database can be read again."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_LIMIT):
         while True:
             try:
                 return await slots(db)

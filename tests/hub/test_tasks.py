@@ -8,6 +8,7 @@ import pytest
 
 from dashboard_rt.hub.tasks import BackgroundTasks
 from dashboard_rt.telemetry import Telemetry
+from tests.patience import HANG_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +24,7 @@ async def test_what_runs_is_counted_until_it_has_ended() -> None:
     await asyncio.sleep(0)
     assert len(tasks) == 2
     go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_LIMIT):
         while tasks:  # noqa: ASYNC110  nothing tells of it
             await asyncio.sleep(0)
 
@@ -36,7 +37,7 @@ async def test_a_failure_is_counted_where_it_belongs() -> None:
         raise ZeroDivisionError
 
     tasks.spawn(fails())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_LIMIT):
         while tasks:  # noqa: ASYNC110  as above
             await asyncio.sleep(0)
     assert telemetry.value("swallowed", where="here") == 1

@@ -21,6 +21,7 @@ from dashboard_rt.settings import Settings
 from dashboard_rt.telemetry import Telemetry
 from dashboard_rt.types import Append, Fence, Receipt
 from tests.logkit import everything, opened
+from tests.patience import HANG_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +100,7 @@ class Process:
         await until(lambda: self.ingest.state == "leading")
 
     async def has_written(self, *numbers: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_LIMIT):
             while [update.text for update in await everything(self.log, "a")] != [*map(str, numbers)]:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
@@ -108,7 +109,7 @@ class Process:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_LIMIT):
         while not condition():  # noqa: ASYNC110  what is waited for has no event
             await asyncio.sleep(0.005)
 
@@ -171,7 +172,7 @@ async def test_only_the_leader_listens_and_the_other_follows_it_without_a_wait(
 
 
 async def test_a_leader_renews_while_nothing_comes(leader: Process) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_LIMIT):
         while await leader.renewals() < 5:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     assert leader.ingest.state == "leading"

@@ -11,6 +11,7 @@ import pytest
 
 from dashboard_rt.broker import backend
 from dashboard_rt.ingest.redis_channel import RedisChannel
+from tests.patience import HANG_LIMIT
 from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +36,7 @@ class Heard:
             yield
         finally:
             task.cancel()
-            _, hangs = await asyncio.wait([task], timeout=5)
+            _, hangs = await asyncio.wait([task], timeout=HANG_LIMIT)
             assert not hangs
 
     def publish(self, *words: str) -> None:
@@ -44,7 +45,7 @@ class Heard:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(HANG_LIMIT):
         while not condition():  # noqa: ASYNC110  what is waited for has no event
             await asyncio.sleep(0.01)
 

@@ -22,6 +22,7 @@ import psutil  # type: ignore[import-untyped]
 
 from tests.live.sse import SseClient
 from tests.live.wire import Address, Closed, Headers, Response, ask, until
+from tests.patience import HANG_LIMIT
 
 TOKEN = "a-token-of-the-tests"
 FORBIDDEN: tuple[str, ...] = (  # what a healthy server never logs, whatever its clients do
@@ -41,7 +42,6 @@ BASE = {
 # Any other variable might be a setting.
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 SERVE = ("dashboard_rt", "serve")
-START_LIMIT = 30.0  # seconds
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
 
@@ -124,7 +124,7 @@ class Server:
         self._own: Api | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, limit: float = START_LIMIT) -> Server:
+    def start(self, limit: float = HANG_LIMIT) -> Server:
         """Start it, and return when it answers; `limit` in seconds."""
         self._close_apis()
         with self.log.open("ab") as log:

@@ -106,7 +106,7 @@ def test_kill_while_publishing(servers: Servers, handover: str) -> None:
             thread.start()
         for kill in range(KILLS):
             wanted = (kill + 1) * ACKNOWLEDGED_BETWEEN_KILLS
-            until(partial(enough, publishers, wanted), f"{wanted} are acknowledged", 60)
+            until(partial(enough, publishers, wanted), f"{wanted} are acknowledged")
             server.kill()
             server.start()
         stop.set()

@@ -9,7 +9,8 @@ import pytest
 from tests.live.conftest import Servers
 from tests.live.followers import TRANSPORTS, Goodbye, Position, follow
 from tests.live.server import Server
-from tests.live.wire import LIMIT, until
+from tests.live.wire import until
+from tests.patience import HANG_LIMIT
 
 RETRY = {"RETRY_MIN": "700", "RETRY_MAX": "1400"}  # ms
 
@@ -95,7 +96,7 @@ def test_stuck_clients_do_not_delay_the_exit(servers: Servers, handover: str) ->
         for n in range(30):
             server.publish("log0", {"n": n, "pad": "x" * 60_000})
         server.end()
-        assert server.wait(LIMIT) == 0
+        assert server.wait(HANG_LIMIT) == 0
         for client in stuck:
             client.drop()
 
@@ -109,7 +110,7 @@ def test_idle_connections_do_not_delay_the_exit(servers: Servers, handover: str)
         idle[3].sendall(b"POST /streams/log0 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n12")
         assert server.ask("GET", "/up").status == 200
         server.end()
-        assert server.wait(LIMIT) == 0
+        assert server.wait(HANG_LIMIT) == 0
         for sock in idle:
             sock.close()
 

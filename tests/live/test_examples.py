@@ -32,7 +32,7 @@ def test_a_program_misses_nothing_while_the_server_or_it_is_away(
         command, log = changed(shown, replaced), tmp_path / "updates"
 
         def wait_for(count: int) -> None:
-            until(lambda: len(numbers(log)) >= count, f"{title} has {count} updates: {said()}", 30)
+            until(lambda: len(numbers(log)) >= count, f"{title} has {count} updates: {said()}")
             assert numbers(log) == list(range(count))
 
         def said() -> str:

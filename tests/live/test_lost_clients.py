@@ -91,7 +91,7 @@ def test_a_lost_client_is_noticed(servers: Servers, tmp_path: Path) -> None:
                 unplug(client.client.wire.sock)
         for server, lost in clients.items():
             ports = {client.port for client in lost}
-            until(lambda: not ports & server.peers(), "the lost ones have no sockets", 60)  # noqa: B023
+            until(lambda: not ports & server.peers(), "the lost ones have no sockets")  # noqa: B023
         for server in (forms[1], forms[3]):
             until(lambda: server.connections("sse") + server.connections("cable") == 0, "none is counted")  # noqa: B023
         assert forms[0].connections("sse") + forms[0].connections("cable") == len(staying)

@@ -143,7 +143,7 @@ def test_each_job_runs_once_in_each_of_its_periods(servers: Servers, postgres: P
         )
         stack.callback(worker.wait)
         stack.callback(worker.terminate)
-        until(lambda: claims(postgres, database, "metrics")[2:], "the job has run three times", 40)
+        until(lambda: claims(postgres, database, "metrics")[2:], "the job has run three times")
         for job, period in (("metrics", 5), ("status", 15)):
             slots = claims(postgres, database, job)
             distances = [later - earlier for earlier, later in pairwise(slots)]

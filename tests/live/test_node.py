@@ -93,12 +93,12 @@ def test_stock_clients_reconnect_after_a_restart(servers: Servers, handover: str
 
 def wait_for_newest(clients: StockClients, name: str, n: int) -> None:
     """Wait until the client's last message is `n`."""
-    until(lambda: bool(clients.messages(name)[-1] == {"n": n}), f"{name} shows {n}: {clients.reports}", 60)
+    until(lambda: bool(clients.messages(name)[-1] == {"n": n}), f"{name} shows {n}: {clients.reports}")
 
 
 def wait_for_all(clients: StockClients, name: str, count: int) -> None:
     """Wait until the client has `count` messages, which have to be 0, 1, 2, ..."""
-    until(lambda: len(clients.messages(name)) >= count, f"{name} has {count} updates", 60)
+    until(lambda: len(clients.messages(name)) >= count, f"{name} has {count} updates")
     assert [message["n"] for message in clients.messages(name)] == list(range(count))
 
 
@@ -237,7 +237,7 @@ def test_the_packed_client_resumes_on_both_transports(servers: Servers, tmp_path
     log = tmp_path / "log"
 
     def both_have(count: int) -> None:
-        until(lambda: len(log.read_text().splitlines()) >= 2 * count, f"both have {count} updates", 40)
+        until(lambda: len(log.read_text().splitlines()) >= 2 * count, f"both have {count} updates")
         for transport in ("sse", "cable"):
             assert printed(log, transport) == list(range(count))
 

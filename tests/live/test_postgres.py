@@ -21,6 +21,7 @@ from tests.live.publishing import publish
 from tests.live.server import Server
 from tests.live.wire import until
 from tests.logkit import everything, ids, opened
+from tests.patience import HANG_LIMIT
 from tests.services.postgres import PostgresServer
 from tests.services.process import service_directory
 
@@ -85,10 +86,10 @@ def test_what_many_processes_publish_is_in_order_whole_and_once_although_one_is_
     publishers = [LinesPublisher(tmp_path, url, number) for number in range(PUBLISHERS)]
     victim = publishers[0]
     try:
-        until(victim.acknowledged, "the first lines are on disk", 60)
+        until(victim.acknowledged, "the first lines are on disk")
         victim.process.kill()
         assert victim.process.wait() == -signal.SIGKILL
-        assert [publisher.process.wait(60) for publisher in publishers[1:]] == [0] * (PUBLISHERS - 1)
+        assert [publisher.process.wait(HANG_LIMIT) for publisher in publishers[1:]] == [0] * (PUBLISHERS - 1)
     finally:
         for publisher in publishers:
             publisher.process.kill()
@@ -175,7 +176,7 @@ def test_a_frozen_writer_holds_the_others_up_no_longer_than_the_time_limits(
         with held_lock(postgres, database, "LOCK TABLE updates IN SHARE MODE"):
             stuck = pool.submit(publish, frozen, STREAM, '{"n": 0}', idempotency_key="stuck")
             waiting = f"SELECT 1 FROM {WRITERS} AND wait_event_type = 'Lock' AND query LIKE 'INSERT%'"
-            until(lambda: postgres.sql(waiting, database), "it waits in its transaction", 5)
+            until(lambda: postgres.sql(waiting, database), "it waits in its transaction")
             frozen.end(signal.SIGSTOP)
         try:
             refused = publish(other, STREAM, '{"n": 1}', idempotency_key="other")
@@ -247,7 +248,7 @@ def test_every_command_works(postgres: PostgresServer, tmp_path: Path) -> None:
             )
             assert metrics[0]["cpu"] >= 0
             worker.terminate()
-            assert worker.wait(20) == 0
+            assert worker.wait(HANG_LIMIT) == 0
         finally:
             worker.kill()
             worker.wait()

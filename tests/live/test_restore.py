@@ -36,7 +36,7 @@ def acknowledged(server: Server, n: int) -> str:
         assert response.status in (201, 503), response
         return str(response.json()["position"]) if response.status == 201 else ""
 
-    return until(attempt, "a publish is acknowledged again", 15)
+    return until(attempt, "a publish is acknowledged again")
 
 
 def delete(server: Server) -> None:

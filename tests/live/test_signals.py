@@ -16,7 +16,8 @@ import pytest
 from tests.live.conftest import Servers
 from tests.live.followers import TRANSPORTS, Follower, follow
 from tests.live.server import Server
-from tests.live.wire import LIMIT, ask, until
+from tests.live.wire import ask, until
+from tests.patience import HANG_LIMIT
 
 IMPATIENT = 130
 FIRST = [signal.SIGINT, signal.SIGTERM]
@@ -89,7 +90,7 @@ def test_clients_that_hang_before_the_handover_do_not_delay_the_exit(servers: Se
         with follow("sse", server.address, "log0") as client:
             server.end()
             assert client.goodbye().reason == "server_restart", "they do not delay the goodbyes either"
-        assert server.wait(LIMIT) == 0
+        assert server.wait(HANG_LIMIT) == 0
         for sock in hanging:
             sock.close()
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-LIMIT = 20.0  # seconds: a generous bound on anything a test waits for
+from tests.patience import HANG_LIMIT
 
 T = TypeVar("T")
 Headers = Iterable[tuple[str, str]]
@@ -30,7 +30,7 @@ class Closed(Exception):
         self.reset = reset
 
 
-def until(check: Callable[[], T], what: str, limit: float = LIMIT) -> T:
+def until(check: Callable[[], T], what: str, limit: float = HANG_LIMIT) -> T:
     """Wait for a condition: the first truthy answer of `check`; fails by saying `what` never came true."""
     deadline = time.monotonic() + limit
     pause = threading.Event()
@@ -49,7 +49,7 @@ class Address(NamedTuple):
     host: str
     port: int
     tls: bool = False
-    patience: float = LIMIT
+    patience: float = HANG_LIMIT
 
     @property
     def netloc(self) -> str:

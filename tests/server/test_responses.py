@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from dashboard_rt.server.handover import HttpProtocol
 from tests.handovers import get, until
+from tests.patience import HANG_LIMIT
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -47,7 +48,7 @@ def answered(app: App, request: bytes, done: Callable[[Wire], bool] | None = Non
         protocol = HttpProtocol(config, state, {})
         protocol.connection_made(wire)
         protocol.data_received(request)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_LIMIT):
             await until(lambda: not state.tasks if done is None else done(wire))
         writes = list(wire.writes)
         for task in state.tasks:

@@ -17,6 +17,7 @@ from dashboard_rt.transports.asgi import Outbox
 from dashboard_rt.transports.sse import IDENTITY, SseConnection, SseRequest
 from dashboard_rt.types import Kind
 from tests.handovers import turns, until
+from tests.patience import HANG_LIMIT
 from tests.simulation import FakeLog, Process
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
@@ -78,7 +79,7 @@ class World:
 
 def run(work: Callable[[World], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_LIMIT):
             world = World()
             await world.process.start()
             await work(world)

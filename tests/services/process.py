@@ -15,8 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 from tests.live.server import die_with_parent, free_port
 from tests.live.wire import until
-
-START_LIMIT = 30.0  # seconds
+from tests.patience import HANG_LIMIT
 
 
 @contextmanager
@@ -69,7 +68,7 @@ class Service:
                 **self._ids,
             )
         try:
-            until(self._up, f"{self.name} answers", START_LIMIT)
+            until(self._up, f"{self.name} answers", HANG_LIMIT)
         except BaseException:
             self.kill()
             raise
@@ -114,6 +113,6 @@ class Service:
             for process in [parent, *children]:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(children, timeout=START_LIMIT)
+            psutil.wait_procs(children, timeout=HANG_LIMIT)
         self._process.wait()
         self._process = None

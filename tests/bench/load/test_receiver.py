@@ -12,6 +12,7 @@ import uvloop
 
 from bench.load import receiver
 from bench.load.receiver import Line, Receiver
+from tests.patience import HANG_LIMIT
 
 
 class Heard:
@@ -50,7 +51,7 @@ class Pair:
 
 def run(work: Callable[[Pair], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_LIMIT):
             pair = Pair()
             try:
                 await work(pair)
