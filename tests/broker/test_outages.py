@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -146,10 +147,12 @@ async def test_a_server_that_is_killed_and_started_again(
 async def test_a_server_that_is_frozen(target: Target, impatient: None) -> None:
     async with pair(target.build) as both:
         await both.talk(1)
+        given_up = partial(both.a.telemetry.value, "broker_dropped", reason="failed")
+        before = given_up()  # not always 0: on a busy machine a living server is given up as well
         target.server.freeze()
         await both.a.say(2)  # which hangs
         await until(lambda: not (both.a.connected() or both.b.connected()), "both notice")
-        await until(lambda: both.a.telemetry.value("broker_dropped", reason="failed") == 1, "it gives up")
+        await until(lambda: given_up() > before, "it gives up")
         target.server.thaw()
         await both.talk(3)
 

@@ -7,6 +7,7 @@ import pickle
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from dashboard_rt.server import serve
 from dashboard_rt.settings import Settings
+from tests.patience import HANG_LIMIT
 from tests.simulation import VirtualLoop
 
 
@@ -75,7 +77,7 @@ class FakeWorker:
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[serve.Supervisor]:
     """One with two workers that serve, and no pause before one is started again."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    monkeypatch.setattr(serve, "Process", FakeWorker)
+    monkeypatch.setattr(serve, "Worker", FakeWorker)
     monkeypatch.setattr(serve, "START_AGAIN_SECONDS", 0.0)
     made = serve.Supervisor(serve.uvicorn_config(Settings.read({"WEB_CONCURRENCY": "2"})), [])
     made.processes = [FakeWorker(), FakeWorker()]  # type: ignore[list-item]
@@ -113,6 +115,56 @@ def test_when_no_worker_can_start_it_ends(supervisor: serve.Supervisor) -> None:
     supervisor.keep_subprocess_alive()
     assert supervisor.should_exit.is_set()
     assert any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes)
+
+
+class Process:
+    """The process of a worker that lives, for its supervisor."""
+
+    pid, exitcode, alive = 1, None, True
+
+    def start(self) -> None: ...
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+
+def started_worker() -> serve.Worker:
+    """One that answers when a test has it answer."""
+    made = serve.Worker(serve.uvicorn_config(Settings.read({})), [])
+    made.process = Process()  # type: ignore[assignment]
+    made.start()
+    return made
+
+
+def answer(worker: serve.Worker) -> None:
+    """Answer one question of the supervisor."""
+    worker.child_conn.recv()
+    worker.child_conn.send(True)
+
+
+def test_a_worker_that_still_imports_is_left_alone() -> None:
+    worker = started_worker()
+    assert [worker.is_alive(0) for _ in range(3)] == [True] * 3
+    worker.process.alive = False  # type: ignore[attr-defined]
+    assert not worker.is_alive(0)
+
+
+def test_a_worker_that_never_begins_to_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "START_SECONDS", 0.0)
+    assert not started_worker().is_alive(0)
+
+
+def test_a_worker_that_has_answered_owes_each_answer_in_time() -> None:
+    """What it says late, to a question of its start, is no answer to a later one."""
+    worker = started_worker()
+    for _ in range(2):
+        assert worker.is_alive(0)
+    for _ in range(2):
+        answer(worker)
+    assert not worker.is_alive(0)
+    answer(worker)  # late again
+    threading.Thread(target=answer, args=[worker]).start()
+    assert worker.is_alive(HANG_LIMIT)
 
 
 def test_the_file_limit_is_raised() -> None:

@@ -30,6 +30,9 @@ from .listeners import BACKLOG, listen, set_user_timeout, url
 from .shutdown import end_at_once, end_before_the_start
 
 START_AGAIN_SECONDS = 5.0  # after a worker could not start
+# For a worker to begin to answer: on a busy machine, or a small dyno, the imports alone take longer than the 5 seconds
+# that uvicorn gives, which would kill it and the next one for ever. Heroku gives a dyno as long to boot.
+START_SECONDS = 60.0
 GRACE_SECONDS = 5  # behind DRAIN_SECONDS, for what does not end by itself
 KILL_SECONDS = (
     5  # behind those, for a worker to end: one that stands still would keep the supervisor for ever
@@ -98,6 +101,27 @@ def _serve_here(server: Server, listeners: list[socket.socket]) -> int:
     return 0 if server.started else 1
 
 
+class Worker(Process):
+    """A worker process, as its supervisor sees it."""
+
+    _answers = False  # yet
+    _start_by = 0.0  # by time.monotonic()
+
+    def start(self) -> None:
+        self._start_by = time.monotonic() + START_SECONDS
+        super().start()
+
+    def is_alive(self, timeout: float = 5) -> bool:
+        """Return whether it answers within `timeout` seconds, or still has time for its first answer."""
+        while self.parent_conn.poll():
+            self.parent_conn.recv()  # an answer that came late: it says nothing about now
+            self._answers = True
+        if self._answers:
+            return super().is_alive(timeout)
+        self._answers = super().is_alive(LOOK_SECONDS)
+        return self._answers or (self.process.is_alive() and time.monotonic() < self._start_by)
+
+
 class Supervisor(Multiprocess):
     """uvicorn's supervisor of worker processes, which alone hears Ctrl-C.
 
@@ -115,12 +139,13 @@ class Supervisor(Multiprocess):
 
     def init_processes(self) -> None:
         resource_tracker.ensure_running()  # begun by the first worker's start, it would unblock the signal
-        with _ctrl_c_blocked():
-            super().init_processes()
+        self._missing = self.processes_num
+        self._start_missing()
 
     def handle_ttin(self) -> None:
-        with _ctrl_c_blocked():
-            super().handle_ttin()
+        """Have one worker more."""
+        self.processes_num += 1
+        self._missing += 1
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that have died or stand still.
@@ -136,10 +161,13 @@ class Supervisor(Multiprocess):
         self._start_missing()
 
     def _bury(self, worker: Process) -> None:
+        silent = worker.exitcode is None
         worker.kill()
         worker.join()
         others = [it for it in self.processes if it is not worker]
-        if worker.exitcode != STARTUP_FAILURE:
+        if silent:
+            logger.warning("The worker %s did not answer. It is killed, and replaced.", worker.pid)
+        elif worker.exitcode != STARTUP_FAILURE:
             logger.warning("The worker %s has died. It is replaced.", worker.pid)
         elif any(it.is_ready(timeout=1) for it in others):
             logger.error(
@@ -158,7 +186,7 @@ class Supervisor(Multiprocess):
             return
         with _ctrl_c_blocked():
             for _ in range(self._missing):
-                worker = Process(self.config, self.sockets)
+                worker = Worker(self.config, self.sockets)
                 worker.start()
                 self.processes.append(worker)
         self._missing = 0
@@ -179,10 +207,10 @@ class Supervisor(Multiprocess):
         stop, and a second Ctrl-C would wait as long.
         """
         for index, old in enumerate(self.processes):
-            new = Process(self.config, self.sockets)
+            new = Worker(self.config, self.sockets)
             with _ctrl_c_blocked():  # not for longer: it is to be heard
                 new.start()
-            if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+            if not new.wait_until_ready(START_SECONDS, self.should_exit):
                 new.kill()
                 new.join()
                 if not self.should_exit.is_set():
