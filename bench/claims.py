@@ -50,6 +50,14 @@ class Measured(NamedTuple):
     high: float | None = None
 
 
+class Origin(NamedTuple):
+    """Of which commit a result is, of which day, and of which machine."""
+
+    commit: str
+    date: str
+    machine: str
+
+
 class Verdict(NamedTuple):
     """`word` is confirmed, refuted, not settled, not testable here or not measured."""
 
@@ -78,6 +86,19 @@ def measure(claim: Claim, results: Path = RESULTS) -> Measured | None:
     if claim.untestable or not path.is_file():
         return None
     return of_result(claim, _read(path))
+
+
+def origin(claim: Claim, results: Path = RESULTS) -> Origin | None:
+    """Where a claim's number comes from, as its result file says; None when it was not measured."""
+    path = results / claim.result
+    if claim.untestable or not path.is_file():
+        return None
+    made = _read(path)
+    found, git = made.environment, made.environment.get("git") or {}
+    changed = " with changes that were not committed" if git.get("dirty") else ""
+    commit = f"{str(git['sha'])[:7]}{changed}" if git.get("sha") else "unknown"
+    cpu = " ".join(str(found["cpu_model"]).replace("(R)", "").split())
+    return Origin(commit, made.created_at[:10], f"{cpu}, {found['cores']} cores")
 
 
 @cache

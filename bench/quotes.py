@@ -2,7 +2,8 @@
 
 A measured number stands between `<!--claim ID-->` and `<!--/claim-->` and is written there by `python -m bench claims
 --write`; behind `<!--claim ID interval-->` stands its 95 % interval, behind `<!--claim ID verdict-->` what became of
-it. Between `<!--measured-->` and `<!--/measured-->` no other number with a unit may stand.
+it, behind `commit`, `date` and `machine` in the same place what its result file says of its origin. Between
+`<!--measured-->` and `<!--/measured-->` no other number with a unit may stand, but for tables (see pictures.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from bench.errors import Environment
 
 ROOT = Path(__file__).parent.parent
 REMEDY = "run `python -m bench claims --write`"
-MARK = re.compile(r"<!--claim ([a-z0-9-]+(?: interval| verdict)?)-->(.*?)<!--/claim-->", re.DOTALL)
+ORIGINS = claims.Origin._fields
+ASPECTS = "|".join(("interval", "verdict", *ORIGINS))
+MARK = re.compile(rf"<!--claim ([a-z0-9-]+(?: (?:{ASPECTS}))?)-->(.*?)<!--/claim-->", re.DOTALL)
+TABLE = re.compile(r"<!--table [a-z-]+-->.*?<!--/table-->", re.DOTALL)
 SECTION = re.compile(r"<!--measured-->(.*?)<!--/measured-->", re.DOTALL)
 UNITS = r"us|\u00b5s|ms|KB|KiB|MB|MiB|%|x|times|/s|per second|a second"
 CONSTANTS = {"95 %", "100 %"}  # of intervals, of all
@@ -41,6 +45,9 @@ def _number(mark: str, results: Path) -> str:
     measured = claims.measure(by_id[name], results)
     if wanted == "verdict":
         return claims.judge(by_id[name], measured).word
+    origin = claims.origin(by_id[name], results)
+    if wanted in ORIGINS and origin is not None:
+        return str(getattr(origin, wanted))
     if measured is None:
         raise Environment(
             f"a document quotes the claim {name!r}, but {by_id[name].result} does not measure it"
@@ -62,8 +69,10 @@ def faults(name: str, text: str, results: Path = RESULTS) -> Iterator[str]:
 
 
 def _bare(text: str) -> str:
-    """Without the claims, and without what is code (commands and their parameters)."""
-    return re.sub(r"`[^`]*`", "", re.sub(r"```.*?```", "", MARK.sub("", text), flags=re.DOTALL))
+    """Without the claims, the tables, and what is code (commands and their parameters)."""
+    for bound in (MARK, TABLE):
+        text = bound.sub("", text)
+    return re.sub(r"`[^`]*`", "", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
 
 
 def documents() -> list[Path]:

@@ -127,10 +127,35 @@ def test_a_measured_number_that_is_no_claim_is_found(results: Path, loose: str) 
 
 
 @pytest.mark.parametrize(
-    "harmless", ["95 % interval", "`--rate 20 --seconds 3s`", "```\n3 ms\n```", "HTTP/1.1", "2 cores"]
+    "harmless",
+    [
+        "95 % interval",
+        "`--rate 20 --seconds 3s`",
+        "```\n3 ms\n```",
+        "HTTP/1.1",
+        "2 cores",
+        "<!--table verdict-->\n| 3 ms |\n<!--/table-->",
+    ],
 )
 def test_other_numbers_may_stand(results: Path, harmless: str) -> None:
     assert list(quotes.faults("d.md", f"<!--measured-->{harmless}<!--/measured-->", results)) == []
+
+
+def test_where_a_number_comes_from_is_written_too(results: Path) -> None:
+    text = quotes.written(
+        "".join(f"<!--claim cost {one}--><!--/claim-->;" for one in ("commit", "date", "machine")), results
+    )
+    assert re.findall(r"-->([^<]+)<!--/claim", text) == ["aaaaaaa", "2026-11-24", "A, 2 cores"]
+    assert list(quotes.faults("d.md", text, results)) == []
+    assert len(list(quotes.faults("d.md", text.replace("aaaaaaa", "bbbbbbb"), results))) == 1
+
+
+def test_a_commit_with_changes_is_called_so(tmp_path: Path) -> None:
+    environment = {**made.ENVIRONMENT, "git": {"sha": "b" * 40, "dirty": True}}
+    result.write(made.result(made.run("app", "sse", 0), id="a", environment=environment), tmp_path)
+    found = claims.origin(COST, tmp_path)
+    assert found is not None and found.commit == "bbbbbbb with changes that were not committed"
+    assert claims.origin(COST._replace(result="b.json"), tmp_path) is None
 
 
 def test_an_unknown_claim_is_said(results: Path) -> None:
