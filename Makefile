@@ -28,13 +28,14 @@ chaos: .venv/dev  ## ten minutes of random faults on servers, PostgreSQL and Red
 	@scripts/setup-services
 	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
 
-check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our documents say what their result files say
+check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our documents say and show what their result files say
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -m mypy tests
 	@scripts/check-web
 	$(PY) -m bench claims --check
+	$(PY) -m bench pictures --check
 
 bench: .venv/dev  ## about a minute: SSE and cable side by side
 	@exec $(PY) -m bench quick

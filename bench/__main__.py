@@ -307,5 +307,19 @@ def claims(check: bool, write: bool, against: Path | None) -> None:
     sys.exit(reading.claims_(check=check, write=write, against=against))
 
 
+@main.command()
+@click.option("--check", is_flag=True, help="Fail when a picture or a table is not what its results say.")
+@click.option("--write", is_flag=True, help="Make them anew from the result files.")
+def pictures(check: bool, write: bool) -> None:
+    """The pictures in docs/pictures and the tables beside them in the documents, made from result files only.
+
+    \b
+    Example: python -m bench pictures --check
+    """
+    if check == write:
+        raise click.UsageError("say --check or --write")
+    sys.exit(reading.pictures_(write=write))
+
+
 if __name__ == "__main__":
     program()

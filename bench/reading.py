@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench import claims, compare, explain, figures, output, quotes, result, text
+from bench import claims, compare, explain, figures, output, pictures, quotes, result, text
 from bench.columns import in_columns
 from bench.compare import Delta
 from bench.errors import EXIT_ENVIRONMENT, Environment
@@ -140,6 +140,18 @@ def claims_(*, check: bool, write: bool, against: Path | None) -> int:
         return _hold(against)
     show(claims.in_words(verdict) for verdict in claims.verdicts())
     return 0
+
+
+def pictures_(*, write: bool) -> int:
+    """Make the pictures and the tables of our documents anew, or tell which are not what their results say."""
+    if write:
+        pictures.write()
+        for document in quotes.documents():
+            document.write_text(pictures.written(_text(document)), encoding="utf-8")
+    tables = (fault for one in quotes.documents() for fault in pictures.table_faults(one.name, _text(one)))
+    found = [*pictures.faults(), *tables]
+    show(found)
+    return min(1, len(found))
 
 
 def _text(document: Path) -> str:

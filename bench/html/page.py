@@ -20,7 +20,7 @@ from bench.html.picture import Source
 from bench.html.questions import QUESTIONS, Question, answer
 from bench.result import Result
 
-STYLE = Path(__file__).with_name("style.css")
+STYLES = tuple(map(Path(__file__).with_name, ("drawing.css", "style.css")))
 TITLE = "SSE or Action Cable? What was measured"
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
@@ -61,7 +61,7 @@ def render(documents: Sequence[Document]) -> str:
     """The page as text. The same documents give the same bytes, in whatever order they come."""
     sources, unread = _read(documents)
     sources.sort(key=_rank)
-    style = Markup(STYLE.read_text(encoding="utf-8"))
+    style = Markup("\n".join(path.read_text(encoding="utf-8") for path in STYLES))
     head = (
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=_policy(style)),

@@ -45,9 +45,21 @@ class Scale(NamedTuple):
             share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
-    def ticks(self, text: Callable[[float], str], room: Callable[[str], float]) -> list[Tick]:
-        """The densest even set of ticks whose labels, `room` pixels each, keep their distance."""
-        for values in self._candidates():
+    def ticks(
+        self, text: Callable[[float], str], room: Callable[[str], float], through: float | None = None
+    ) -> list[Tick]:
+        """The densest even set of ticks whose labels, `room` pixels each, keep their distance; with `through` a set
+        that has this value in it, where there is one."""
+        if through is not None:
+            found = self._densest((one for one in self._candidates() if through in one), text, room)
+            if found:
+                return found
+        return self._densest(self._candidates(), text, room)
+
+    def _densest(
+        self, candidates: Iterable[list[float]], text: Callable[[float], str], room: Callable[[str], float]
+    ) -> list[Tick]:
+        for values in candidates:
             chosen = [Tick(self.at(value), text(value)) for value in values]
             if len(chosen) <= MOST_TICKS and apart(chosen, room):
                 return chosen

@@ -98,7 +98,7 @@ def _draw(title: str, against: str, lanes: Sequence[Lane], legend: Legend, width
     left, right = (GUTTER, width - MARGIN) if wide else (30.0, width - 30.0)
     axis = _axis(lanes, left, right)
     parts, bottom = _lanes(lanes, legend, axis, wide, width)
-    ticks = axis.ticks(lambda value: f"{scale.plain(value)} {words.TIMES}", svg.room)
+    ticks = axis.ticks(lambda value: f"{scale.plain(value)} {words.TIMES}", svg.room, through=1.0)
     band = svg.Box(axis.at(BAND[0]), LINE, axis.at(BAND[1]) - axis.at(BAND[0]), bottom - LINE)
     ground = (
         svg.rectangle(band, "band"),

@@ -95,3 +95,11 @@ def test_a_logarithmic_axis_spaces_by_ratio() -> None:
     axis = Scale(1, 100, 0, 200, log=True)
     assert axis.at(10) == pytest.approx(100)
     assert axis.at(math.sqrt(10)) == pytest.approx(50)
+
+
+def test_a_value_that_readers_look_for_has_a_tick() -> None:
+    axis = Scale(0.8, 6.38, 250.0, 555.0, log=True)
+    plain = scale.with_unit("x")
+    assert "1 x" not in [tick.text for tick in axis.ticks(plain, size)]
+    assert "1 x" in [tick.text for tick in axis.ticks(plain, size, through=1.0)]
+    assert axis.ticks(plain, size, through=99.0) == axis.ticks(plain, size)
