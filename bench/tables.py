@@ -39,7 +39,7 @@ def markdown(table: Table) -> str:
 def _cells(entry: Entry) -> Sequence[str]:
     if not entry.void:
         return entry.cells
-    return [*(f"~~{cell}~~" for cell in entry.cells[:-1]), entry.void]
+    return [*(f"<del>{cell}</del>" for cell in entry.cells[:-1]), entry.void]
 
 
 def transports(results: Sequence[Result]) -> Iterator[tuple[Result, Compared]]:
