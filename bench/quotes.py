@@ -61,11 +61,20 @@ def faults(name: str, text: str, results: Path = RESULTS) -> Iterator[str]:
         wanted = _number(match[1], results)
         if match[2] != wanted:
             yield f"{name}: claim {match[1]} says {match[2]!r}, its result {wanted!r}: {REMEDY}"
+    yield from _cut_paragraphs(name, text)
     for section in SECTION.finditer(text):
         for loose in LOOSE.finditer(_bare(section[1])):
             if loose[0] in CONSTANTS:
                 continue
             yield f"{name}: {loose[0]!r} is measured, but bound to no result: make it a claim"
+
+
+def _cut_paragraphs(name: str, text: str) -> Iterator[str]:
+    """A comment that begins a line begins an HTML block (CommonMark, section 4.6), in the middle of a paragraph too."""
+    lines = ["", *text.splitlines(), ""]
+    for number, (before, line, behind) in enumerate(zip(lines, lines[1:], lines[2:], strict=False), 1):
+        if line.lstrip().startswith("<!--claim") and (before.strip() or behind.strip()):
+            yield f"{name}: line {number} begins with a claim, which cuts its paragraph: put a word in front of it"
 
 
 def _bare(text: str) -> str:

@@ -158,6 +158,14 @@ def test_a_commit_with_changes_is_called_so(tmp_path: Path) -> None:
     assert claims.origin(COST._replace(result="b.json"), tmp_path) is None
 
 
+def test_a_claim_that_begins_a_line_would_cut_its_paragraph(results: Path) -> None:
+    claim = "<!--claim cost-->7.1 us<!--/claim-->"
+    cut = "{} begins with a claim, which cuts its paragraph: put a word in front of it"
+    assert list(quotes.faults("d.md", f"It costs\n  {claim} each.", results)) == [cut.format("d.md: line 2")]
+    assert list(quotes.faults("d.md", f"{claim} each,\nor so.", results)) == [cut.format("d.md: line 1")]
+    assert list(quotes.faults("d.md", f"It costs {claim} each,\nor {claim}.", results)) == []
+
+
 def test_an_unknown_claim_is_said(results: Path) -> None:
     with pytest.raises(Environment, match=r"'nope', which claims\.toml does not have"):
         quotes.written("<!--claim nope-->1<!--/claim-->", results)
