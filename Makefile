@@ -36,6 +36,7 @@ check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our docu
 	@scripts/check-web
 	$(PY) -m bench claims --check
 	$(PY) -m bench pictures --check
+	$(PY) -m bench coefficients --check
 
 bench: .venv/dev  ## about a minute: SSE and cable side by side
 	@exec $(PY) -m bench quick

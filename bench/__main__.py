@@ -321,5 +321,17 @@ def pictures(check: bool, write: bool) -> None:
     sys.exit(reading.pictures_(write=write))
 
 
+@main.command()
+@click.option("--check", is_flag=True, help="Fail when the calculator and the result files disagree.")
+@click.option("--write", is_flag=True, help="Write what the result files say into docs/calculator.")
+def coefficients(check: bool, write: bool) -> None:
+    """What the break-even calculator reckons with, from the result files.
+
+    \b
+    Example: python -m bench coefficients --check
+    """
+    sys.exit(reading.coefficients(check=check, write=write))
+
+
 if __name__ == "__main__":
     program()

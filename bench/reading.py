@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench import claims, compare, explain, figures, output, pictures, quotes, result, text
+from bench import calculator, claims, compare, explain, figures, output, pictures, quotes, result, text
 from bench.columns import in_columns
 from bench.compare import Delta
 from bench.errors import EXIT_ENVIRONMENT, Environment
@@ -174,3 +174,15 @@ def _hold(against: Path) -> int:
             f"{against} has nothing that the claims are about: name the folder that holds headline/"
         )
     return min(1, wrong)
+
+
+def coefficients(*, check: bool, write: bool) -> int:
+    """Print the calculator's coefficients; or write them where it finds them; or hold what is there against them."""
+    if write:
+        calculator.write()
+    if not check and not write:
+        show([calculator.table().rstrip()])
+        return 0
+    found = list(calculator.faults())
+    show(found)
+    return min(1, len(found))
