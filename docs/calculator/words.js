@@ -1,0 +1,79 @@
+/** Numbers and findings in words. Pure. */
+(() => {
+  "use strict";
+
+  const { TRANSPORTS } = globalThis.calculator.model;
+  const NAMES = { sse: "SSE", cable: "cable", "cable+ext": "extended cable" };
+  const DIGITS = 3;
+  const UNKNOWN = "not known";
+
+  /** Three digits; what stands before the point is never rounded away. */
+  function number(value) {
+    const whole = Math.abs(value) >= 10 ** DIGITS;
+    return value.toLocaleString("en", whole ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: DIGITS });
+  }
+
+  const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+  const UNITS = {
+    MB: (value) => (Math.abs(value) < 10_000 ? [value, "MB"] : [value / 1024, "GB"]),
+    GB: (value) => (Math.abs(value) < 1000 ? [value, "GB"] : [value / 1000, "TB"]),
+  };
+
+  /** "1.5 TB" of 1,500 GB. MB of memory have 1,024 KiB, GB of traffic 10^9 bytes. */
+  function amount(value, unit) {
+    const [scaled, name] = UNITS[unit]?.(value) ?? [value, unit];
+    return `${number(scaled)} ${name}`.trim();
+  }
+
+  /** "1.2 to 3.4 MB"; empty when there is nothing between the two. */
+  function span({ low, high }, unit) {
+    const [least, most] = [amount(low, unit), amount(high, unit)];
+    if (least === most) return "";
+    return least.split(" ")[1] === most.split(" ")[1] ? `${least.split(" ")[0]} to ${most}` : `${least} to ${most}`;
+  }
+
+  const price = (usd) => (usd === undefined ? UNKNOWN : `$${number(usd)}`);
+
+  /** Something at both ends of an offer: "4", "4 to 6", "from 4" where the other end is too much for the plan. */
+  function ends(offer, of) {
+    if (!offer.low) return "too much";
+    const least = of(offer.low);
+    if (!offer.high) return `from ${least}`;
+    const most = of(offer.high);
+    return least === most ? least : `${least} to ${most}`;
+  }
+
+  const LIMITS = { router: "the router", memory: "memory", CPU: "CPU" };
+
+  /** What decides how many dynos of a plan it takes. */
+  const limit = (offer) => (offer.value ? (LIMITS[offer.value.limit] ?? "one is enough") : "too much for one dyno, and there is no second");
+
+  /** The first sentence: what it costs, with either transport. `best`: the cheapest offer by transport. */
+  function verdict({ clients, rate }, best) {
+    const load = `${plural(clients, "connection")} and ${plural(rate, "update")} a second`;
+    const [sse, cable] = ["sse", "cable"].map((transport) => best[transport] && `${best[transport].value.count} x ${best[transport].plan.name}, ${price(best[transport].value.usd)}`);
+    if (!sse && !cable) return `${load}: no plan with a known price carries that.`;
+    if (sse === cable) return `${load}: ${sse} a month, with SSE and with cable alike.`;
+    return `${load}: ${sse ?? UNKNOWN} a month with SSE, ${cable ?? UNKNOWN} with cable.`;
+  }
+
+  /** Where the transports differ, in sentences. */
+  function differences(coefficients, inputs, found) {
+    const { cpuDiffers, memory, cable, extended, size, part, most } = found;
+    const percent = (times) => `${number((times - 1) * 100)} %`;
+    return [
+      cpuDiffers ? "CPU: the ranges of the two do not meet." : "CPU: the measurements do not tell the two apart.",
+      `Memory: cable takes ${amount(memory.value, "MB")} more for these connections (${span(memory, "MB")}).`,
+      `Egress: cable sends ${percent(cable)} more than SSE, with the extended protocol ${percent(extended)} more: it names its subscription in each update, and says ping every three seconds.`,
+      size === undefined
+        ? "At this rate no size of an update brings the difference below a tenth."
+        : `At this rate the difference is below a tenth from updates of ${number(size)} bytes on (base protocol).`,
+      part
+        ? `Price: they part at about ${number(part.clients)} connections, ${price(part.sse)} for SSE and ${price(part.cable)} for cable.`
+        : `Price: the same at each number of connections up to ${number(most)}, as far as prices are known.`,
+    ];
+  }
+
+  globalThis.calculator = { ...globalThis.calculator, words: { NAMES, TRANSPORTS, number, amount, span, price, ends, limit, verdict, differences } };
+})();

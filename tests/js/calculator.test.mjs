@@ -1,0 +1,219 @@
+/** docs/calculator: its model held against rows that it was not made from, and its arithmetic with coefficients that can be followed by hand. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+for (const part of ["coefficients", "plans", "model", "fit", "difference", "words"]) await import(`../../docs/calculator/${part}.js`);
+const { coefficients, plans, model, fit, difference, words } = globalThis.calculator;
+
+const LOAD = { clients: 1000, rate: 1, size: 350, burst: 1, reconnects: 0 };
+const ASSUMED = { streams: 1500, sharedCores: 1, coreShare: 0.6, memoryShare: 0.8 };
+const MONTH = (365.25 / 12) * 86_400;
+const near = (found, wanted) => assert.ok(Math.abs(found - wanted) <= 1e-9 * Math.abs(wanted), `${found} is not ${wanted}`);
+const fixed = (value, more = {}) => ({ value, low: value, high: value, ...more });
+
+/** Round numbers for both transports alike. */
+function handmade(changed = {}) {
+  const each = (key) => ({
+    [`memory-${key}`]: fixed(2),
+    [`kernel-${key}`]: fixed(4),
+    [`idle-${key}`]: fixed(0),
+    [`connect-${key}`]: fixed(100),
+    [`second-${key}`]: fixed(0, { clients: 1000 }),
+    [`write-1000-${key}`]: fixed(10, { clients: 1000, rate: 20 }),
+    [`write-16000-${key}`]: fixed(20, { clients: 16_000, rate: 2 }),
+    [`byte-${key}`]: fixed(1),
+    [`update-bytes-${key}`]: fixed(20),
+    [`write-bytes-${key}`]: fixed(5),
+    [`beat-bytes-${key}`]: fixed(30),
+    [`beat-seconds-${key}`]: fixed(10),
+  });
+  const values = { base: fixed(1024), publish: fixed(2000), relay: fixed(500), "position-bytes": fixed(50), ...each("sse"), ...each("cable"), ...changed };
+  return { measured: { clients: 16_000, size: 350, write: 40_000, deliveries: 80_000 }, values };
+}
+
+test("each row that no coefficient was taken from lies in the model's range", () => {
+  assert.ok(coefficients.checks.length >= 6);
+  for (const { file, transport, inputs, cores } of coefficients.checks) {
+    const { low, high } = model.cores(coefficients, { ...LOAD, ...inputs }, transport, 1);
+    assert.ok(low <= cores.value && cores.value <= high, `${file} ${transport}: ${cores.value} is not in ${low} to ${high}`);
+  }
+});
+
+test("no check is a row that a coefficient was taken from", () => {
+  const used = Object.values(coefficients.values).flatMap(({ from }) => (Array.isArray(from) ? from : []));
+  for (const { file, transport } of coefficients.checks) {
+    const rows = used.filter((one) => one.file === file).map(({ of }) => of);
+    assert.ok(!rows.some((of) => of.startsWith(`app ${transport}:`)), `${file} ${transport} is used for ${rows}`);
+  }
+});
+
+test("at a measured point the model says what was measured", () => {
+  for (const transport of ["sse", "cable"]) {
+    const { value, clients, rate } = coefficients.values[`write-1000-${transport}`];
+    const idle = clients * coefficients.values[`idle-${transport}`].value;
+    near(model.cores(coefficients, { ...LOAD, clients, rate }, transport, 1).value, (clients * rate * value + idle) / 1e6);
+  }
+});
+
+test("a value lies in its range, and more of a load never takes less", () => {
+  for (const clients of [1, 700, 1000, 9000, 50_000])
+    for (const rate of [0, 0.1, 7, 300])
+      for (const burst of [1, 40])
+        for (const processes of [1, 2, 9])
+          for (const transport of model.TRANSPORTS) {
+            const load = { clients, rate, burst, size: 900, reconnects: 0.3 };
+            const found = model.estimate(coefficients, load, transport, processes);
+            const more = model.estimate(coefficients, { clients: clients * 2, rate: rate * 2, burst, size: 1800, reconnects: 0.6 }, transport, processes);
+            for (const name of ["memory", "cores", "egress", "takeIn"]) {
+              const { low, value, high } = found[name];
+              assert.ok(low <= value && value <= high, `${name} of ${JSON.stringify({ ...load, transport, processes })}: ${low} ${value} ${high}`);
+              assert.ok(more[name].value >= value && more[name].high >= high, `${name} falls`);
+            }
+          }
+});
+
+test("memory is the processes' and the connections'; the kernel's is at the high end", () => {
+  assert.deepEqual(model.memory(handmade(), LOAD, "sse", 3), { value: 3 + 2000 / 1024, low: 3 + 2000 / 1024, high: 3 + 6000 / 1024 });
+});
+
+test("egress is updates with what is around them, and heartbeats; heads of packets and records are at the high end", () => {
+  const { value, high } = model.egress(handmade(), { ...LOAD, rate: 3 }, "sse");
+  near(value, (1000 * (3 * 375 + 3) * MONTH) / 1e9);
+  near(high, (1000 * (3 * (375 + 52 + 22) + (30 + 52 + 22) / 10) * MONTH) / 1e9);
+  near(model.egress(handmade(), { ...LOAD, rate: 100, burst: 100 }, "sse").value, (1000 * (100 * 370 + 5 + 3) * MONTH) / 1e9);
+  // 37,005 bytes are 26 packets and 3 records.
+  near(model.egress(handmade(), { ...LOAD, rate: 100, burst: 100 }, "sse").high, (1000 * (37_005 + 26 * 52 + 3 * 22 + 10.4) * MONTH) / 1e9);
+  near(model.egress(handmade(), LOAD, "cable+ext").value - model.egress(handmade(), LOAD, "cable").value, (1000 * 50 * MONTH) / 1e9);
+});
+
+test("what a publish takes lies on lines between the measured points, and on the last one beyond", () => {
+  const cores = (clients) => model.cores(handmade(), { ...LOAD, clients }, "sse", 1).value * 1e6;
+  near(cores(500), (2000 + 10_000) / 2);
+  near(cores(1000), 10_000);
+  near(cores(8500), (10_000 + 320_000) / 2);
+  near(cores(31_000), 320_000 + 310_000);
+});
+
+test("a further process takes what it costs to be told, and its own deliveries", () => {
+  const cores = (processes) => model.cores(handmade(), LOAD, "sse", processes).value * 1e6;
+  near(cores(2), 6000 + (6000 - 2000 + 500));
+});
+
+test("what a second takes beside its updates is not counted twice where it was measured", () => {
+  const made = handmade({ "second-sse": fixed(30, { clients: 1000 }) });
+  const cores = (rate) => model.cores(made, { ...LOAD, rate }, "sse", 1).value * 1e6;
+  near(cores(20), 20 * 10_000);
+  near(cores(1), 10_000 - 30_000 / 20 + 30_000);
+  near(model.cores(made, { ...LOAD, rate: 0 }, "sse", 1).value + 1, 1);
+  near(model.cores(made, { ...LOAD, clients: 500, rate: 20 }, "sse", 1).value * 1e6, (20 * (2000 + 8500)) / 2 + 15_000);
+});
+
+test("bytes beyond the measured ones, reconnects and pings have their price", () => {
+  const cores = (load, made = handmade()) => model.cores(made, { ...LOAD, ...load }, "sse", 1).value * 1e6;
+  near(cores({ size: 1350 }) - cores({}), 1000);
+  assert.equal(cores({ size: 10 }), cores({}));
+  near(cores({ rate: 100, burst: 100 }) - cores({}), 99 * 370);
+  near(cores({ reconnects: 36 }) - cores({}), 1000);
+  near(cores({}, handmade({ "idle-sse": fixed(7) })) - cores({}), 7000);
+  near(model.takeIn(handmade(), LOAD, "sse").value, 0.1);
+});
+
+test("of a coefficient that may count either way both ends are tried", () => {
+  const made = handmade({ "second-sse": { value: 20, low: 10, high: 30, clients: 1000 } });
+  for (const rate of [1, 100]) {
+    const ends = [10, 30].map((ms) => 1000 * (rate * (10 - ms / 20) + ms));
+    const { low, high } = model.cores(made, { ...LOAD, rate }, "sse", 1);
+    near(low * 1e6, Math.min(...ends));
+    near(high * 1e6, Math.max(...ends));
+  }
+});
+
+test("what is beyond the measurements is said, and nothing within them", () => {
+  const said = (load, processes = 1) => model.extrapolated(coefficients, { ...LOAD, ...load }, processes).join(" ");
+  assert.equal(said({ clients: 16_000, rate: 5 }), "");
+  assert.match(said({ clients: 40_000 }, 2), /20,000 clients in a process: measured to 16,000/);
+  assert.match(said({ rate: 100 }), /100,000 deliveries a second by a process: measured to 80,000/);
+  assert.match(said({ size: 2000 }), /Updates of 2,000 bytes: measured with 350/);
+  assert.match(said({ burst: 1000, rate: 1000 }), /bytes in a write: measured to/);
+});
+
+// --- dynos
+
+const offer = (load, name, assumed = {}, made = coefficients) =>
+  fit.offers(made, plans, { ...LOAD, ...load }, "sse", { ...ASSUMED, ...assumed }).find(({ plan }) => plan.name === name);
+
+test("the router's limit, memory and CPU each decide how many dynos it takes", () => {
+  const { count, limit, usd } = offer({ clients: 1500 }, "Standard-1X").value;
+  assert.deepEqual([count, limit, usd], [1, undefined, 25 + 3 + 5]);
+  const streams = offer({ clients: 1501 }, "Standard-1X").value;
+  assert.deepEqual([streams.count, streams.limit], [2, "router"]);
+  const heavy = handmade({ base: fixed(1024), "memory-sse": fixed(1024) });
+  const memory = offer({ clients: 1200, rate: 0 }, "Standard-1X", { streams: 1e6, memoryShare: 1 }, heavy).value;
+  assert.deepEqual([memory.count, memory.limit], [Math.ceil(1200 / 510), "memory"]);
+  const busy = offer({ clients: 1000, rate: 100 }, "Standard-1X", { coreShare: 0.5 }, handmade({ relay: fixed(0), publish: fixed(0) })).value;
+  assert.deepEqual([busy.count, busy.limit], [2, "CPU"]);
+});
+
+test("a plan of one dyno carries no more than one; what never fits is no offer", () => {
+  assert.equal(offer({ clients: 1501 }, "Basic").value, undefined);
+  assert.equal(offer({ rate: 1000 }, "Standard-1X", {}, handmade({ relay: fixed(1e6) })).value, undefined);
+});
+
+test("services are bought for two releases side by side, and what has no known price has none", () => {
+  const named = (load, plan) => ["redis", "postgres"].map((service) => offer(load, plan).value[service]?.name);
+  assert.deepEqual(named({}, "Standard-1X"), ["mini", "essential-0"]); // 2 processes: 8 and 12 connections
+  assert.deepEqual(named({ clients: 3000 }, "Standard-1X"), ["mini", "standard-0"]); // 4: 16 and 24
+  assert.deepEqual(named({ clients: 4500 }, "Standard-1X"), ["premium-0", "standard-0"]); // 6: 24
+  assert.equal(offer({ clients: 100_000 }, "Standard-1X").value.usd, undefined);
+});
+
+test("the cheapest offer is that with the lowest known price", () => {
+  const best = (clients) => fit.cheapest(fit.offers(coefficients, plans, { ...LOAD, clients }, "sse", ASSUMED));
+  assert.equal(best(1000).plan.name, "Basic");
+  assert.equal(best(1501).plan.name, "Standard-1X");
+  assert.equal(best(1_000_000), undefined);
+});
+
+// --- where they differ
+
+test("what is alike differs nowhere", () => {
+  const made = handmade();
+  assert.equal(difference.cpuDiffers(made, LOAD, 1), false);
+  assert.deepEqual(difference.memoryMore(made, LOAD), { value: 0, low: 0, high: 0 });
+  assert.equal(difference.egressTimes(made, LOAD, "cable"), 1);
+  assert.equal(difference.costsPart(made, plans, LOAD, ASSUMED), undefined);
+});
+
+test("what differs is told: CPU by its ranges, memory by the connections', price from a number of connections on", () => {
+  const dear = handmade({ "write-1000-cable": fixed(30, { clients: 1000, rate: 20 }), "memory-cable": fixed(1024) });
+  assert.equal(difference.cpuDiffers(dear, LOAD, 1), true);
+  near(difference.memoryMore(dear, LOAD).value, (1000 * 1022) / 1024);
+  const part = difference.costsPart(dear, plans, LOAD, ASSUMED);
+  assert.ok(part.clients > 370 && part.clients < 450 && part.sse < part.cable, JSON.stringify(part));
+});
+
+test("bytes around an update weigh less the larger it is", () => {
+  const made = handmade({ "update-bytes-cable": fixed(120) });
+  const size = difference.sizeAlike(made, { ...LOAD, rate: 1000 });
+  assert.ok(size >= 975 && size < 1100, String(size)); // 100 of 20 + 5 + size is a tenth at 975
+  assert.equal(difference.sizeAlike(handmade({ "beat-bytes-cable": fixed(60) }), { ...LOAD, rate: 0 }), undefined);
+});
+
+// --- words
+
+test("numbers have three digits, and large amounts larger units", () => {
+  const { number, amount, span } = words;
+  assert.deepEqual([0, 0.01234, 12.345, 999.5, 123_456.7].map(number), ["0", "0.0123", "12.3", "1,000", "123,457"]);
+  assert.deepEqual([amount(512, "MB"), amount(20_480, "MB"), amount(1500, "GB"), amount(2, "")], ["512 MB", "20 GB", "1.5 TB", "2"]);
+  assert.equal(span({ low: 1, high: 2 }, "MB"), "1 to 2 MB");
+  assert.equal(span({ low: 900, high: 1200 }, "GB"), "900 GB to 1.2 TB");
+  assert.equal(span({ low: 2, high: 2 }, "MB"), "");
+});
+
+test("the verdict says one price where it is one", () => {
+  const best = (usd) => ({ value: { count: 2, usd }, plan: { name: "Standard-1X" } });
+  const load = { clients: 1000, rate: 1 };
+  assert.equal(words.verdict(load, { sse: best(58), cable: best(58) }), "1,000 connections and 1 update a second: 2 x Standard-1X, $58 a month, with SSE and with cable alike.");
+  assert.match(words.verdict(load, { sse: best(58), cable: best(83) }), /\$58 a month with SSE, .*\$83 with cable/);
+  assert.match(words.verdict(load, {}), /no plan with a known price/);
+});
