@@ -1,4 +1,4 @@
-/** Which dynos carry it, how many, and what that costs. Pure: coefficients and plans are handed in. Needs model.js. */
+/** Which dynos carry it, how many, and what that costs; and what it costs where it is metered. Pure: coefficients and plans are handed in. Needs model.js. */
 (() => {
   "use strict";
 
@@ -66,5 +66,11 @@
     return known.reduce((best, one) => (best && best.value.usd <= one.value.usd ? best : one), undefined);
   }
 
-  globalThis.calculator = { ...globalThis.calculator, fit: { offers, cheapest } };
+  /** US$ a month where memory, CPU and egress are metered, at each end of an estimate. Without the database and Redis. */
+  function metered({ memory, core, egress, least }, estimate) {
+    const usd = (end) => Math.max(least, (estimate.memory[end] / 1024) * memory + estimate.cores[end] * core + estimate.egress[end] * egress);
+    return Object.fromEntries(ENDS.map((end) => [end, usd(end)]));
+  }
+
+  globalThis.calculator = { ...globalThis.calculator, fit: { offers, cheapest, metered } };
 })();

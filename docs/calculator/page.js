@@ -38,7 +38,8 @@
       const offers = fit.offers(coefficients, plans, load, transport, assumptions);
       const best = fit.cheapest(offers);
       const processes = best ? best.value.count * best.plan.processes : FALLBACK_PROCESSES;
-      return { transport, offers, best, processes, estimate: model.estimate(coefficients, load, transport, processes) };
+      const estimate = model.estimate(coefficients, load, transport, processes);
+      return { transport, offers, best, processes, estimate, metered: fit.metered(plans.metered, estimate) };
     });
   }
 
@@ -46,11 +47,12 @@
     const of = (name, cell) => [name, ...columns.map(cell)];
     table("#results", ["Quantity", ...columns.map(({ transport }) => NAMES[transport])], [
       of("Cheapest on Heroku", ({ best }) => (best ? `${best.value.count} x ${best.plan.name}` : "none with a known price")),
-      of("Price a month", ({ best }) => price(best?.value.usd)),
+      of("Its price a month", ({ best }) => price(best?.value.usd)),
       of("Processes", ({ processes }) => number(processes)),
       of("Memory of all", ({ estimate }) => ranged(estimate.memory, "MB")),
       of("CPU of all", ({ estimate }) => ranged(estimate.cores, "cores")),
       of("Egress a month", ({ estimate }) => ranged(estimate.egress, "GB")),
+      of(`Metered, ${plans.metered.name}`, ({ metered }) => [price(metered.value), element("small", `${price(metered.low)} to ${price(metered.high)}`)]),
       of("CPU to take all in again", ({ estimate }) => ranged(estimate.takeIn, "s")),
     ]);
   }
@@ -68,18 +70,20 @@
     table("#offers", ["Plan", ...heads], rows);
   }
 
-  function drawDifferences(load, assumptions, processes) {
+  function drawDifferences(load, assumptions, columns) {
     const { cpuDiffers, memoryMore, egressTimes, sizeAlike, costsPart, CLIENTS } = difference;
     list(
       "#differences",
-      words.differences(coefficients, load, {
-        cpuDiffers: cpuDiffers(coefficients, load, processes),
+      words.differences({
+        cpuDiffers: cpuDiffers(coefficients, load, columns[0].processes),
         memory: memoryMore(coefficients, load),
         cable: egressTimes(coefficients, load, "cable"),
         extended: egressTimes(coefficients, load, "cable+ext"),
         size: sizeAlike(coefficients, load),
         part: costsPart(coefficients, plans, load, assumptions),
         most: CLIENTS[1],
+        platform: plans.metered.name,
+        metered: Object.fromEntries(columns.map(({ transport, metered }) => [transport, metered.value])),
       }),
     );
   }
@@ -93,7 +97,7 @@
     at("#verdict").textContent = words.verdict(load, best);
     drawResults(columns);
     drawOffers(columns);
-    drawDifferences(load, assumptions, columns[0].processes);
+    drawDifferences(load, assumptions, columns);
     list("#beyond", model.extrapolated(coefficients, load, Math.min(...columns.map(({ processes }) => processes))));
   }
 

@@ -1,6 +1,6 @@
 /**
- * Heroku's plans: what their pages and programs said, with the day that they bear. Prices in US$ a month. Nothing here was measured.
- * Not listed: Eco, which sleeps.
+ * Plans and prices: what the platforms' pages and programs said, with the day that they bear. US$ a month. Nothing here was measured.
+ * Not listed: Heroku's Eco, which sleeps.
  */
 (() => {
   "use strict";
@@ -28,6 +28,9 @@
     { name: "standard-0", connections: Infinity, usd: 50 },
   ];
 
+  // Billed by what is used: US$ for a GB of memory, a core, a GB of egress. `least` is paid in any case.
+  const metered = { name: "Railway", memory: 10, core: 20, egress: 0.05, least: 5 };
+
   const sources = [
     { what: "dynos, prices", where: "heroku/cli, src/commands/ps/type.ts", date: "2026-08-04" },
     { what: "dynos, memory", where: "Dev Center, Dyno Types", date: "2024-06-04" },
@@ -36,8 +39,9 @@
     { what: "Key-Value Store, price of mini", where: "Dev Center, Heroku Key-Value Store", date: "2024-12-04" },
     { what: "Key-Value Store, price of premium-2, and Postgres, prices", where: "api-evangelist/heroku, plans", date: "2026-05-04" },
     { what: "Key-Value Store, prices of premium-0 and premium-1; one Basic dyno at most; 20 connections of essential-0", where: "not seen at Heroku: a guess" },
+    { what: "Railway, prices", where: "railwayapp/docs, pricing", date: "2026-08-21" },
     { what: "1,500 streams a dyno", where: "a remark of Heroku's staff, elixirforum.com/t/20029, about the EU", date: "2016" },
   ];
 
-  globalThis.calculator = { ...globalThis.calculator, plans: { dynos, redis, postgres, sources } };
+  globalThis.calculator = { ...globalThis.calculator, plans: { dynos, redis, postgres, metered, sources } };
 })();

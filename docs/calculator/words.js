@@ -33,7 +33,7 @@
     return least.split(" ")[1] === most.split(" ")[1] ? `${least.split(" ")[0]} to ${most}` : `${least} to ${most}`;
   }
 
-  const price = (usd) => (usd === undefined ? UNKNOWN : `$${number(usd)}`);
+  const price = (usd) => (usd === undefined ? UNKNOWN : `$${usd.toLocaleString("en", { maximumFractionDigits: 0 })}`);
 
   /** Something at both ends of an offer: "4", "4 to 6", "from 4" where the other end is too much for the plan. */
   function ends(offer, of) {
@@ -47,20 +47,28 @@
   const LIMITS = { router: "the router", memory: "memory", CPU: "CPU" };
 
   /** What decides how many dynos of a plan it takes. */
-  const limit = (offer) => (offer.value ? (LIMITS[offer.value.limit] ?? "one is enough") : "too much for one dyno, and there is no second");
+  const limit = (offer) => (offer.value ? (LIMITS[offer.value.limit] ?? "one is enough") : "no second dyno");
+
+  /** The prices at the ends of both offers' ranges, where they are not the price that was said. */
+  function priceSpan(said, offers) {
+    const low = Math.min(...offers.map((offer) => offer.low.usd));
+    const high = offers.some((offer) => offer.high?.usd === undefined) ? Infinity : Math.max(...offers.map((offer) => offer.high.usd));
+    if (low === said && high === said) return "";
+    return high === Infinity ? ` The range begins at ${price(low)} and ends beyond this plan.` : ` The range is ${price(low)} to ${price(high)}.`;
+  }
 
   /** The first sentence: what it costs, with either transport. `best`: the cheapest offer by transport. */
   function verdict({ clients, rate }, best) {
     const load = `${plural(clients, "connection")} and ${plural(rate, "update")} a second`;
     const [sse, cable] = ["sse", "cable"].map((transport) => best[transport] && `${best[transport].value.count} x ${best[transport].plan.name}, ${price(best[transport].value.usd)}`);
     if (!sse && !cable) return `${load}: no plan with a known price carries that.`;
-    if (sse === cable) return `${load}: ${sse} a month, with SSE and with cable alike.`;
+    if (sse === cable) return `${load}: ${sse} a month, with SSE and with cable alike.${priceSpan(best.sse.value.usd, [best.sse, best.cable])}`;
     return `${load}: ${sse ?? UNKNOWN} a month with SSE, ${cable ?? UNKNOWN} with cable.`;
   }
 
   /** Where the transports differ, in sentences. */
-  function differences(coefficients, inputs, found) {
-    const { cpuDiffers, memory, cable, extended, size, part, most } = found;
+  function differences(found) {
+    const { cpuDiffers, memory, cable, extended, size, part, most, platform, metered } = found;
     const percent = (times) => `${number((times - 1) * 100)} %`;
     return [
       cpuDiffers ? "CPU: the ranges of the two do not meet." : "CPU: the measurements do not tell the two apart.",
@@ -70,8 +78,9 @@
         ? "At this rate no size of an update brings the difference below a tenth."
         : `At this rate the difference is below a tenth from updates of ${number(size)} bytes on (base protocol).`,
       part
-        ? `Price: they part at about ${number(part.clients)} connections, ${price(part.sse)} for SSE and ${price(part.cable)} for cable.`
-        : `Price: the same at each number of connections up to ${number(most)}, as far as prices are known.`,
+        ? `Heroku's price: they part at about ${number(part.clients)} connections, ${price(part.sse)} for SSE and ${price(part.cable)} for cable.`
+        : `Heroku's price: the same at each number of connections up to ${number(most)}, as far as prices are known.`,
+      `Where memory, CPU and egress are metered the prices part: ${platform} would take ${price(metered.sse)} a month for SSE, ${price(metered.cable)} for cable.`,
     ];
   }
 

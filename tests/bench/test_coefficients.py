@@ -11,6 +11,7 @@ from bench import calculator, claims, coefficients
 from bench.claims import Measured
 from bench.coefficients import Coefficient, Reading
 from bench.errors import Environment
+from bench.result import Result, Run
 from dashboard_rt.settings import Settings
 from dashboard_rt.transports import sse
 from dashboard_rt.transports.cable import frames
@@ -55,6 +56,81 @@ def test_a_row_that_was_not_measured_is_named(monkeypatch: pytest.MonkeyPatch) -
     )
     with pytest.raises(Environment, match=r"a\.json has no clean run of app cable with p50_ms"):
         coefficients.of_row("a.json", "app cable", "p50_ms")
+
+
+def handmade(file: str) -> Result:
+    """A small result for each file that coefficients are taken from, with figures that can be followed by hand."""
+    sweep = [
+        made.run(
+            "app",
+            transport,
+            pair,
+            point=rate,
+            us_per_delivery=(30_000 + 8_000 * rate) / (1000 * rate),  # 30 ms a second and 8 ms an update
+            offered_per_second=1000 * rate,
+            server_share=0.03 + 0.008 * rate,
+            p99_ms=120 if rate > 50 else 20,
+        )
+        for transport in ("sse", "cable")
+        for pair in (0, 1)
+        for rate in (5.0, 20.0, 50.0, 80.0)
+    ]
+    figures = {
+        "fanout": {"us_per_delivery": 10.0, "us_per_write": 10.0, "bytes_per_delivery": 380.0},
+        "burst": {
+            "us_per_delivery": 0.3,
+            "bytes_per_delivery": 374.06,
+        },  # 100 of them take 30 us and 37,406 bytes
+        "idle": dict.fromkeys(
+            ("kb_per_connection", "kernel_kb_per_connection", "idle_us_per_connection_second"), 2.0
+        ),
+        "large": {"us_per_write": 12.0},
+        "storm": {"us_per_connect": 100.0},
+        "publish": {"us_per_publish": 1000.0},
+        "publish-shared": {"us_per_publish": 2000.0},
+    }
+    name = Path(file).stem
+    plan = {"clients": 16_000 if name == "large" else 1000, "rates": [20.0], "batch": 100, "size": 350}
+    if name == "sweep":
+        return made.result(*sweep, plan=plan)
+    if name == "processes":
+        return made.result(*processes(), plan=plan)
+    target = "app-redis-postgres-one" if name == "publish-shared" else "app"
+    rows = [
+        made.run(target, transport, pair, **figures[name])
+        for transport in ("sse", "cable")
+        for pair in (0, 1)
+    ]
+    return made.result(*rows, plan=plan)
+
+
+def processes() -> list[Run]:
+    """Two processes take 1 and 3 us more for each delivery than one; nobody connected, each has 80 MiB."""
+    found = []
+    for transport in ("sse", "cable"):
+        for pair, more in enumerate((1.0, 3.0)):
+            one = made.run("app-redis-postgres-one", transport, pair, us_per_delivery=9.0)
+            two = made.run("app-redis-postgres", transport, pair, us_per_delivery=9.0 + more)
+            two.facts = {
+                "memory": [[500, 163_840 + 1000, 0, 0], [1000, 163_840 + 2000, 0, 0]],
+                "connections_by_process": {"1": 500, "2": 500},
+            }
+            found += [one, two]
+    return found
+
+
+def test_what_is_no_figure_of_a_row_is_worked_out_from_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coefficients, "read", handmade)
+    by_id = {one.id: one for one in coefficients.load.__wrapped__()}
+    assert by_id["base"].value == pytest.approx(163_840 / 2)
+    assert by_id["relay"].value == pytest.approx(2000)  # 2 us for each of 1,000 deliveries
+    assert by_id["relay"].low == 0 and by_id["relay"].high > 3000
+    assert by_id["second-sse"].value == pytest.approx(30)
+    assert by_id["byte-cable"].value == pytest.approx(1000 * 20 / (37_406 - 380))
+    assert by_id["update-bytes-sse"].value + by_id["write-bytes-sse"].value == pytest.approx(30)
+    assert by_id["write-bytes-sse"].value == pytest.approx(6)
+    assert by_id["core-share"].value == pytest.approx(0.03 + 0.008 * 50), "at 80 the demand was missed"
+    assert (by_id["publish"].value, by_id["publish"].low) == (2000, 1000)
 
 
 def test_what_no_result_tells_is_what_the_server_sends() -> None:

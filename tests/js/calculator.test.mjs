@@ -131,6 +131,7 @@ test("of a coefficient that may count either way both ends are tried", () => {
 test("what is beyond the measurements is said, and nothing within them", () => {
   const said = (load, processes = 1) => model.extrapolated(coefficients, { ...LOAD, ...load }, processes).join(" ");
   assert.equal(said({ clients: 16_000, rate: 5 }), "");
+  assert.equal(said({ clients: 30_000 }, 2), "");
   assert.match(said({ clients: 40_000 }, 2), /20,000 clients in a process: measured to 16,000/);
   assert.match(said({ rate: 100 }), /100,000 deliveries a second by a process: measured to 80,000/);
   assert.match(said({ size: 2000 }), /Updates of 2,000 bytes: measured with 350/);
@@ -174,6 +175,12 @@ test("the cheapest offer is that with the lowest known price", () => {
   assert.equal(best(1_000_000), undefined);
 });
 
+test("a metered price is that of memory, CPU and egress, and never below the least", () => {
+  const estimate = { memory: fixed(2048), cores: fixed(0.5), egress: { value: 100, low: 100, high: 200 } };
+  assert.deepEqual(fit.metered({ memory: 10, core: 20, egress: 0.05, least: 5 }, estimate), { value: 35, low: 35, high: 40 });
+  assert.equal(fit.metered({ memory: 10, core: 20, egress: 0.05, least: 50 }, estimate).value, 50);
+});
+
 // --- where they differ
 
 test("what is alike differs nowhere", () => {
@@ -188,6 +195,8 @@ test("what differs is told: CPU by its ranges, memory by the connections', price
   const dear = handmade({ "write-1000-cable": fixed(30, { clients: 1000, rate: 20 }), "memory-cable": fixed(1024) });
   assert.equal(difference.cpuDiffers(dear, LOAD, 1), true);
   near(difference.memoryMore(dear, LOAD).value, (1000 * 1022) / 1024);
+  const vague = { "memory-sse": { value: 2, low: 1, high: 3 }, "memory-cable": { value: 6, low: 5, high: 8 } };
+  assert.deepEqual(difference.memoryMore(handmade(vague), { ...LOAD, clients: 1024 }), { value: 4, low: 2, high: 7 });
   const part = difference.costsPart(dear, plans, LOAD, ASSUMED);
   assert.ok(part.clients > 370 && part.clients < 450 && part.sse < part.cable, JSON.stringify(part));
 });
@@ -211,9 +220,11 @@ test("numbers have three digits, and large amounts larger units", () => {
 });
 
 test("the verdict says one price where it is one", () => {
-  const best = (usd) => ({ value: { count: 2, usd }, plan: { name: "Standard-1X" } });
+  const best = (usd, low = usd, high = usd) => ({ value: { count: 2, usd }, low: { usd: low }, high: { usd: high }, plan: { name: "Standard-1X" } });
   const load = { clients: 1000, rate: 1 };
   assert.equal(words.verdict(load, { sse: best(58), cable: best(58) }), "1,000 connections and 1 update a second: 2 x Standard-1X, $58 a month, with SSE and with cable alike.");
   assert.match(words.verdict(load, { sse: best(58), cable: best(83) }), /\$58 a month with SSE, .*\$83 with cable/);
+  assert.match(words.verdict(load, { sse: best(58, 33), cable: best(58, 58, 83) }), /alike\. The range is \$33 to \$83\.$/);
+  assert.match(words.verdict(load, { sse: { ...best(58), high: undefined }, cable: best(58) }), /begins at \$58 and ends beyond this plan/);
   assert.match(words.verdict(load, {}), /no plan with a known price/);
 });
