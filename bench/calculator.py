@@ -110,13 +110,13 @@ def _kept(value: float | None) -> float | None:
 
 
 def table() -> str:
-    """The table of `calculator.md`."""
-    lines = ["| | value | range | quoted from |", "|---|---|---|---|"]
+    """The table of `calculator.md`, with an empty line on each side: not all Markdown ends a table at a comment."""
+    lines = ["", "| | value | range | quoted from |", "|---|---|---|---|"]
     for one in coefficients.load():
         value, span = number(one.value), f"{number(one.low)} to {number(one.high)}"
         source = f"`{one.readings[0].file}`" if one.readings else "[protocol.md](protocol.md)"
         lines.append(f"| {one.says} | {value} {one.unit} | {span if one.low < one.high else ''} | {source} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", ""])
 
 
 def written(text: str) -> str:

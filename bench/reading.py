@@ -181,7 +181,7 @@ def coefficients(*, check: bool, write: bool) -> int:
     if write:
         calculator.write()
     if not check and not write:
-        show([calculator.table().rstrip()])
+        show([calculator.table().strip()])
         return 0
     found = list(calculator.faults())
     show(found)
