@@ -69,11 +69,14 @@ def script() -> str:
 
 
 def _reach() -> dict[str, Any]:
-    """How far the measurements went: what is beyond is extrapolated. `write` is in bytes, `deliveries` a second."""
+    """How far the measurements went: what is beyond is extrapolated. `rate` is the lowest, of publishes, `write` the
+    largest, in bytes, `deliveries` the most a second."""
     burst = f"{coefficients.OTHERS[0]}/burst.json"
     update = coefficients.of_row(burst, "app cable", "bytes_per_delivery").measured.value
+    large = coefficients.read(f"{coefficients.QUOTED}/large.json").plan
     return {
-        "clients": coefficients.read(f"{coefficients.QUOTED}/large.json").plan["clients"],
+        "clients": large["clients"],
+        "rate": min(large["rates"]),
         "size": coefficients.read(f"{coefficients.QUOTED}/fanout.json").plan["size"],
         "write": _kept(coefficients.read(burst).plan["batch"] * update),
         "deliveries": _kept(max(run.figures["delivered_per_second"] for run in _sweeps())),

@@ -2,6 +2,7 @@
 globalThis.calculator = { ...globalThis.calculator, coefficients: {
  "measured": {
   "clients": 16000,
+  "rate": 1.25,
   "size": 350,
   "write": 44410.0,
   "deliveries": 80000.0

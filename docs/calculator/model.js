@@ -151,8 +151,10 @@
     const { measured, values } = coefficients;
     const each = inputs.clients / processes;
     const bytes = Math.max(...TRANSPORTS.map((transport) => writeBytes((id) => values[id].value, inputs, transport)));
-    const text = (number) => Math.round(number).toLocaleString("en");
+    const text = (number) => (number < 100 ? Number(number.toPrecision(3)) : Math.round(number)).toLocaleString("en");
+    const publishes = inputs.rate / inputs.burst;
     return [
+      publishes > 0 && publishes < measured.rate && `${text(publishes)} publishes a second: measured from ${text(measured.rate)} on.`,
       each > measured.clients && `${text(each)} clients in a process: measured to ${text(measured.clients)}.`,
       each * inputs.rate > measured.deliveries &&
         inputs.burst === 1 &&

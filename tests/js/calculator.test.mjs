@@ -28,7 +28,7 @@ function handmade(changed = {}) {
     [`beat-seconds-${key}`]: fixed(10),
   });
   const values = { base: fixed(1024), publish: fixed(2000), relay: fixed(500), "position-bytes": fixed(50), ...each("sse"), ...each("cable"), ...changed };
-  return { measured: { clients: 16_000, size: 350, write: 40_000, deliveries: 80_000 }, values };
+  return { measured: { clients: 16_000, rate: 1, size: 350, write: 40_000, deliveries: 80_000 }, values };
 }
 
 test("each row that no coefficient was taken from lies in the model's range", () => {
@@ -131,7 +131,9 @@ test("of a coefficient that may count either way both ends are tried", () => {
 test("what is beyond the measurements is said, and nothing within them", () => {
   const said = (load, processes = 1) => model.extrapolated(coefficients, { ...LOAD, ...load }, processes).join(" ");
   assert.equal(said({ clients: 16_000, rate: 5 }), "");
-  assert.equal(said({ clients: 30_000 }, 2), "");
+  assert.equal(said({ clients: 30_000, rate: 2 }, 2), "");
+  assert.equal(said({ rate: 0 }), "");
+  assert.match(said({}), /1 publishes a second: measured from 1.25 on/);
   assert.match(said({ clients: 40_000 }, 2), /20,000 clients in a process: measured to 16,000/);
   assert.match(said({ rate: 100 }), /100,000 deliveries a second by a process: measured to 80,000/);
   assert.match(said({ size: 2000 }), /Updates of 2,000 bytes: measured with 350/);
