@@ -1,4 +1,7 @@
-/** Which dynos carry it, how many, and what that costs; and what it costs where it is metered. Pure: coefficients and plans are handed in. Needs model.js. */
+/**
+ * Which dynos carry it, how many, and what that costs; and what it costs where it is metered. Pure: coefficients and plans are handed in.
+ * Needs model.js.
+ */
 (() => {
   "use strict";
 

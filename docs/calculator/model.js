@@ -153,15 +153,16 @@
     const bytes = Math.max(...TRANSPORTS.map((transport) => writeBytes((id) => values[id].value, inputs, transport)));
     const text = (number) => (number < 100 ? Number(number.toPrecision(3)) : Math.round(number)).toLocaleString("en");
     const publishes = inputs.rate / inputs.burst;
+    const beyond = (what, value, reach) => `${what}: ${text(value)}; measured to ${text(reach)}.`;
     return [
-      publishes > 0 && publishes < measured.rate && `${text(publishes)} publishes a second: measured from ${text(measured.rate)} on.`,
-      each > measured.clients && `${text(each)} clients in a process: measured to ${text(measured.clients)}.`,
+      publishes > 0 && publishes < measured.rate && `Publishes a second: ${text(publishes)}; measured from ${text(measured.rate)} on.`,
+      each > measured.clients && beyond("Clients in a process", each, measured.clients),
       each * inputs.rate > measured.deliveries &&
         inputs.burst === 1 &&
-        `${text(each * inputs.rate)} deliveries a second by a process: measured to ${text(measured.deliveries)}.`,
+        beyond("Deliveries a second by a process", each * inputs.rate, measured.deliveries),
       inputs.size !== measured.size &&
-        `Updates of ${text(inputs.size)} bytes: measured with ${text(measured.size)}. What more bytes cost is taken from bursts.`,
-      bytes > measured.write && `${text(bytes)} bytes in a write: measured to ${text(measured.write)}.`,
+        `Bytes of an update: ${text(inputs.size)}; measured with ${text(measured.size)}. What more of them cost is taken from bursts.`,
+      bytes > measured.write && beyond("Bytes in a write", bytes, measured.write),
     ].filter(Boolean);
   }
 

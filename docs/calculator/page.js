@@ -52,7 +52,10 @@
       of("Memory of all", ({ estimate }) => ranged(estimate.memory, "MB")),
       of("CPU of all", ({ estimate }) => ranged(estimate.cores, "cores")),
       of("Egress a month", ({ estimate }) => ranged(estimate.egress, "GB")),
-      of(`Metered, ${plans.metered.name}`, ({ metered }) => [price(metered.value), element("small", `${price(metered.low)} to ${price(metered.high)}`)]),
+      of(`Metered, ${plans.metered.name}`, ({ metered: { value, low, high } }) => [
+        price(value),
+        element("small", `${price(low)} to ${price(high)}`),
+      ]),
       of("CPU to take all in again", ({ estimate }) => ranged(estimate.takeIn, "s")),
     ]);
   }

@@ -38,7 +38,10 @@
     { what: "Key-Value Store, connections", where: "Dev Center, Heroku Key-Value Store Technical Characterization", date: "2024-10-11" },
     { what: "Key-Value Store, price of mini", where: "Dev Center, Heroku Key-Value Store", date: "2024-12-04" },
     { what: "Key-Value Store, price of premium-2, and Postgres, prices", where: "api-evangelist/heroku, plans", date: "2026-05-04" },
-    { what: "Key-Value Store, prices of premium-0 and premium-1; one Basic dyno at most; 20 connections of essential-0", where: "not seen at Heroku: a guess" },
+    {
+      what: "Key-Value Store, prices of premium-0 and premium-1; one Basic dyno at most; 20 connections of essential-0",
+      where: "not seen at Heroku: a guess",
+    },
     { what: "Railway, prices", where: "railwayapp/docs, pricing", date: "2026-08-21" },
     { what: "1,500 streams a dyno", where: "a remark of Heroku's staff, elixirforum.com/t/20029, about the EU", date: "2016" },
   ];

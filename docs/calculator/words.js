@@ -26,11 +26,12 @@
     return `${number(scaled)} ${name}`.trim();
   }
 
-  /** "1.2 to 3.4 MB"; empty when there is nothing between the two. */
+  /** "1.2 to 3.4", or "900 GB to 1.2 TB" where the units differ; empty when there is nothing between the two. */
   function span({ low, high }, unit) {
     const [least, most] = [amount(low, unit), amount(high, unit)];
     if (least === most) return "";
-    return least.split(" ")[1] === most.split(" ")[1] ? `${least.split(" ")[0]} to ${most}` : `${least} to ${most}`;
+    const [[from, unitOfLow], [to, unitOfHigh]] = [least.split(" "), most.split(" ")];
+    return unitOfLow === unitOfHigh ? `${from} to ${to}` : `${least} to ${most}`;
   }
 
   const price = (usd) => (usd === undefined ? UNKNOWN : `$${usd.toLocaleString("en", { maximumFractionDigits: 0 })}`);
@@ -60,9 +61,11 @@
   /** The first sentence: what it costs, with either transport. `best`: the cheapest offer by transport. */
   function verdict({ clients, rate }, best) {
     const load = `${plural(clients, "connection")} and ${plural(rate, "update")} a second`;
-    const [sse, cable] = ["sse", "cable"].map((transport) => best[transport] && `${best[transport].value.count} x ${best[transport].plan.name}, ${price(best[transport].value.usd)}`);
+    const said = (offer) => offer && `${offer.value.count} x ${offer.plan.name}, ${price(offer.value.usd)}`;
+    const [sse, cable] = [said(best.sse), said(best.cable)];
     if (!sse && !cable) return `${load}: no plan with a known price carries that.`;
-    if (sse === cable) return `${load}: ${sse} a month, with SSE and with cable alike.${priceSpan(best.sse.value.usd, [best.sse, best.cable])}`;
+    const range = sse === cable ? priceSpan(best.sse.value.usd, [best.sse, best.cable]) : "";
+    if (sse === cable) return `${load}: ${sse} a month, with SSE and with cable alike.${range}`;
     return `${load}: ${sse ?? UNKNOWN} a month with SSE, ${cable ?? UNKNOWN} with cable.`;
   }
 
@@ -73,14 +76,16 @@
     return [
       cpuDiffers ? "CPU: the ranges of the two do not meet." : "CPU: the measurements do not tell the two apart.",
       `Memory: cable takes ${amount(memory.value, "MB")} more for these connections (${span(memory, "MB")}).`,
-      `Egress: cable sends ${percent(cable)} more than SSE, with the extended protocol ${percent(extended)} more: it names its subscription in each update, and says ping every three seconds.`,
+      `Egress: cable sends ${percent(cable)} more than SSE, with the extended protocol ${percent(extended)} more: ` +
+        "it names its subscription in each update, and says ping every three seconds.",
       size === undefined
         ? "At this rate no size of an update brings the difference below a tenth."
         : `At this rate the difference is below a tenth from updates of ${number(size)} bytes on (base protocol).`,
       part
         ? `Heroku's price: they part at about ${number(part.clients)} connections, ${price(part.sse)} for SSE and ${price(part.cable)} for cable.`
         : `Heroku's price: the same at each number of connections up to ${number(most)}, as far as prices are known.`,
-      `Where memory, CPU and egress are metered the prices part: ${platform} would take ${price(metered.sse)} a month for SSE, ${price(metered.cable)} for cable.`,
+      "Where memory, CPU and egress are metered the prices part: " +
+        `${platform} would take ${price(metered.sse)} a month for SSE, ${price(metered.cable)} for cable.`,
     ];
   }
 

@@ -72,7 +72,7 @@ def test_it_works_from_a_file_by_keyboard_and_keeps_its_inputs_in_the_address(op
     page.goto(f"{CALCULATOR.as_uri()}#clients=300&size=9000&streams=100&rate=nonsense")
     page.reload()  # an address that differs behind the # alone opens no page anew
     expect(verdict).to_contain_text("300 connections and 1 update a second: 3 x Standard-1X")
-    expect(page.locator("#beyond")).to_contain_text("Updates of 9,000 bytes")
+    expect(page.locator("#beyond")).to_contain_text("Bytes of an update: 9,000")
     expect(page.get_by_label("Size of an update")).to_have_value("9000")
 
 
