@@ -32,7 +32,8 @@ _CHECKS = (
     "headline-again/original.json",
     "headline/forms.json",
     "headline-again/forms.json",
-    coefficients.PROCESSES,
+    "peers/fanout.json",
+    "peers/burst.json",
 )
 
 
@@ -40,7 +41,13 @@ def checks() -> Iterator[dict[str, Any]]:
     """Cores' worth of CPU of one process in those rows, in the words of the calculator's inputs."""
     for file in _CHECKS:
         made = coefficients.read(file)
-        inputs = {"clients": made.plan["clients"], "rate": made.plan["rates"][0], "size": made.plan["size"]}
+        plan = made.plan
+        inputs = {
+            "clients": plan["clients"],
+            "rate": plan["rates"][0] * plan["batch"],
+            "size": plan["size"],
+            "burst": plan["batch"],
+        }
         for key in coefficients.TRANSPORTS:
             values = [coefficients.cores(run) for run in made.of(f"app {key}") if run.valid]
             low, high = stats.bounds(values)

@@ -126,9 +126,9 @@ def _relay(transport: str) -> Reading:
     return Reading(_interval(more), PROCESSES, f"{TWO} {transport} less {ONE} {transport}: us_per_delivery")
 
 
-def _second(folder: str, transport: str) -> Reading:
-    """CPU of a second beside its updates: where the line through the rates of a sweep meets 0, pair by pair. At low
-    rates a delivery costs more than at high ones, by this."""
+def _pause(folder: str, transport: str) -> Reading:
+    """CPU that a publish takes more for each second of pause before it: where the line through the rates of a sweep
+    meets 0, pair by pair. What was not used for long is not in the processor's caches any more."""
     file, row = f"{folder}/sweep.json", f"app {transport}"
     runs = [run for run in read(file).of(row) if run.valid]
     points = [
@@ -145,17 +145,23 @@ def cores(run: Run) -> float:
 
 
 def _per_byte(folder: str, transport: str) -> Reading:
-    """CPU for each byte more in a write: that of a hundred updates at once against that of one."""
+    """CPU for each byte more in a write: that of a hundred updates at once against that of one. What the longer pause
+    before a burst costs is taken off."""
     row, burst, fanout = f"app {transport}", f"{folder}/burst.json", f"{folder}/fanout.json"
     batch = read(burst).plan["batch"]
     many, alone = (of_row(file, row, "us_per_delivery").measured for file in (burst, fanout))
     sizes = [of_row(file, row, "bytes_per_delivery").measured.value for file in (burst, fanout)]
+    longest = 1 / read(f"{folder}/sweep.json").plan["rates"][0]
+    pauses = [min(longest, 1 / read(file).plan["rates"][0]) for file in (burst, fanout)]
+    clients = read(burst).plan["clients"]
+    pause = 1000 * _pause(folder, transport).measured.value * (pauses[0] - pauses[1]) / clients
     ends = (
         (many.value, alone.value),
         (_bounds(many)[0], _bounds(alone)[1]),
         (_bounds(many)[1], _bounds(alone)[0]),
     )
-    found = [1000 * (batch * most - least) / (batch * sizes[0] - sizes[1]) for most, least in ends]
+    bytes_more = batch * sizes[0] - sizes[1]
+    found = [1000 * (batch * most - least - pause) / bytes_more for most, least in ends]
     return Reading(Measured(*found), burst, f"{row} against fanout: us_per_delivery")
 
 
@@ -210,13 +216,15 @@ def _of_transport(key: str, name: str) -> Iterator[Coefficient]:
         "\N{MICRO SIGN}s",
         of_rows("storm", row, "us_per_connect"),
     )
-    clients = read(f"{OTHERS[0]}/sweep.json").plan["clients"]
+    sweep = read(f"{OTHERS[0]}/sweep.json").plan
+    clients, rate = sweep["clients"], sweep["rates"][0]
     yield Coefficient(
-        f"second-{key}",
-        f"{name}: CPU of a second beside its updates, {clients:,} clients",
-        "ms/s",
-        [_second(folder, key) for folder in OTHERS],
+        f"pause-{key}",
+        f"{name}: CPU of a publish for a second of pause before it, up to {1 / rate:g} s, {clients:,} clients",
+        "ms",
+        [_pause(folder, key) for folder in OTHERS],
         clients,
+        rate,
     )
     for file in ("fanout", "large"):
         plan = read(f"{QUOTED}/{file}.json").plan
@@ -225,7 +233,10 @@ def _of_transport(key: str, name: str) -> Iterator[Coefficient]:
             f"write-{clients}-{key}",
             f"{name}: CPU of a delivery, {clients:,} clients, {rate:g} updates a second",
             "\N{MICRO SIGN}s",
-            of_rows(file, row, "us_per_write", "us_per_delivery"),
+            [
+                *of_rows(file, row, "us_per_write", "us_per_delivery"),
+                *([of_row(PROCESSES, row, "us_per_write")] if file == "fanout" else ()),
+            ],
             clients,
             rate,
         )

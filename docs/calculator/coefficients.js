@@ -269,13 +269,14 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
     }
    ]
   },
-  "second-sse": {
-   "says": "SSE: CPU of a second beside its updates, 1,000 clients",
-   "unit": "ms/s",
+  "pause-sse": {
+   "says": "SSE: CPU of a publish for a second of pause before it, up to 0.2 s, 1,000 clients",
+   "unit": "ms",
    "value": 24.2,
    "low": 6.466,
    "high": 41.93,
    "clients": 1000,
+   "rate": 5.0,
    "from": [
     {
      "file": "headline/sweep.json",
@@ -291,7 +292,7 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "says": "SSE: CPU of a delivery, 1,000 clients, 20 updates a second",
    "unit": "µs",
    "value": 8.688,
-   "low": 8.21,
+   "low": 7.667,
    "high": 11.67,
    "clients": 1000,
    "rate": 20.0,
@@ -307,6 +308,10 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
     {
      "file": "headline-again/fanout.json",
      "of": "app sse: us_per_delivery"
+    },
+    {
+     "file": "processes/processes.json",
+     "of": "app sse: us_per_write"
     }
    ]
   },
@@ -336,9 +341,9 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "byte-sse": {
    "says": "SSE: CPU of a byte more in a write",
    "unit": "ns",
-   "value": 0.5366,
-   "low": 0.2743,
-   "high": 0.884,
+   "value": 0.4388,
+   "low": 0.1766,
+   "high": 0.7862,
    "from": [
     {
      "file": "headline/burst.json",
@@ -460,13 +465,14 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
     }
    ]
   },
-  "second-cable": {
-   "says": "cable: CPU of a second beside its updates, 1,000 clients",
-   "unit": "ms/s",
+  "pause-cable": {
+   "says": "cable: CPU of a publish for a second of pause before it, up to 0.2 s, 1,000 clients",
+   "unit": "ms",
    "value": 4.34,
    "low": 0.0,
    "high": 31.53,
    "clients": 1000,
+   "rate": 5.0,
    "from": [
     {
      "file": "headline/sweep.json",
@@ -482,7 +488,7 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "says": "cable: CPU of a delivery, 1,000 clients, 20 updates a second",
    "unit": "µs",
    "value": 8.536,
-   "low": 8.271,
+   "low": 6.92,
    "high": 11.92,
    "clients": 1000,
    "rate": 20.0,
@@ -498,6 +504,10 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
     {
      "file": "headline-again/fanout.json",
      "of": "app cable: us_per_delivery"
+    },
+    {
+     "file": "processes/processes.json",
+     "of": "app cable: us_per_write"
     }
    ]
   },
@@ -527,9 +537,9 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "byte-cable": {
    "says": "cable: CPU of a byte more in a write",
    "unit": "ns",
-   "value": 0.9108,
-   "low": 0.5463,
-   "high": 1.245,
+   "value": 0.8959,
+   "low": 0.5244,
+   "high": 1.23,
    "from": [
     {
      "file": "headline/burst.json",
@@ -628,7 +638,8 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "inputs": {
     "clients": 100,
     "rate": 20.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
     "value": 0.0627,
@@ -642,7 +653,8 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "inputs": {
     "clients": 100,
     "rate": 20.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
     "value": 0.06436,
@@ -656,7 +668,8 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "inputs": {
     "clients": 100,
     "rate": 20.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
     "value": 0.03229,
@@ -670,7 +683,8 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "inputs": {
     "clients": 100,
     "rate": 20.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
     "value": 0.03158,
@@ -684,7 +698,8 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "inputs": {
     "clients": 1000,
     "rate": 10.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
     "value": 0.1313,
@@ -698,7 +713,8 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "inputs": {
     "clients": 1000,
     "rate": 10.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
     "value": 0.135,
@@ -712,7 +728,8 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "inputs": {
     "clients": 1000,
     "rate": 10.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
     "value": 0.1019,
@@ -726,7 +743,8 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "inputs": {
     "clients": 1000,
     "rate": 10.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
     "value": 0.0975,
@@ -735,31 +753,63 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    }
   },
   {
-   "file": "processes/processes.json",
+   "file": "peers/fanout.json",
    "transport": "sse",
    "inputs": {
     "clients": 1000,
     "rate": 20.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
-    "value": 0.1672,
-    "low": 0.1539,
-    "high": 0.1809
+    "value": 0.161,
+    "low": 0.1561,
+    "high": 0.1659
    }
   },
   {
-   "file": "processes/processes.json",
+   "file": "peers/fanout.json",
    "transport": "cable",
    "inputs": {
     "clients": 1000,
     "rate": 20.0,
-    "size": 350
+    "size": 350,
+    "burst": 1
    },
    "cores": {
-    "value": 0.1679,
-    "low": 0.1408,
-    "high": 0.1973
+    "value": 0.1702,
+    "low": 0.1652,
+    "high": 0.1752
+   }
+  },
+  {
+   "file": "peers/burst.json",
+   "transport": "sse",
+   "inputs": {
+    "clients": 1000,
+    "rate": 50.0,
+    "size": 350,
+    "burst": 100
+   },
+   "cores": {
+    "value": 0.01293,
+    "low": 0.01106,
+    "high": 0.01507
+   }
+  },
+  {
+   "file": "peers/burst.json",
+   "transport": "cable",
+   "inputs": {
+    "clients": 1000,
+    "rate": 50.0,
+    "size": 350,
+    "burst": 100
+   },
+   "cores": {
+    "value": 0.01738,
+    "low": 0.01566,
+    "high": 0.01928
    }
   }
  ]

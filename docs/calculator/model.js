@@ -85,27 +85,31 @@
 
   // --- CPU
 
-  /** ms of CPU a second beside the updates: in proportion to the clients up to as many as there were in its measurement. */
-  function second(coefficients, pick, key, clients) {
-    return pick(`second-${key}`) * Math.min(1, clients / coefficients.values[`second-${key}`].clients);
+  /**
+   * us that a publish takes more because of the pause before it: the longer, up to the longest that was measured; the more clients, up to as
+   * many as there were.
+   */
+  function pauseCost(coefficients, pick, key, clients, publishes) {
+    const { clients: most, rate: least } = coefficients.values[`pause-${key}`];
+    return 1000 * pick(`pause-${key}`) * Math.min(1, clients / most) * Math.min(1 / publishes, 1 / least);
   }
 
   /** The ids of the costs of a delivery, fewest clients first. */
   function writes({ values }, key) {
-    const ids = Object.keys(values).filter((id) => id.startsWith("write-") && id.endsWith(`-${key}`) && values[id].rate);
+    const ids = Object.keys(values).filter((id) => id.startsWith("write-") && id.endsWith(`-${key}`) && values[id].clients);
     return ids.sort((one, other) => values[one].clients - values[other].clients);
   }
 
-  /** The measured points: [clients, us that one publish takes in a process with so many, all of its deliveries included]. */
+  /** The measured points: [clients, us that one publish without a pause takes in a process with so many, all of its deliveries included]. */
   function points(coefficients, pick, key) {
     const found = writes(coefficients, key).map((id) => {
       const { clients, rate } = coefficients.values[id];
-      return [clients, clients * pick(id) - (1000 * second(coefficients, pick, key, clients)) / rate];
+      return [clients, clients * pick(id) - pauseCost(coefficients, pick, key, clients, rate)];
     });
     return [[0, pick("publish")], ...found];
   }
 
-  /** us that one publish takes in a process with so many clients: on straight lines between what was measured, and on the last one beyond. */
+  /** us that one publish without a pause takes in a process: on straight lines between what was measured, and on the last one beyond. */
   function publishCost(coefficients, pick, key, clients) {
     const known = points(coefficients, pick, key);
     const upper = known.findIndex(([many], place) => place > 0 && (many >= clients || place === known.length - 1));
@@ -125,16 +129,17 @@
     (pick, end, coefficients, inputs, transport, processes) => {
       const key = measuredAs(transport);
       const each = inputs.clients / processes;
+      const publishes = inputs.rate / inputs.burst;
       const alone = publishCost(coefficients, pick, key, each);
       // Another process writes to clients of its own, but publishes nothing: it is told.
       const further = alone - pick("publish") + pick("relay");
-      const publish = alone + (processes - 1) * further + bytesCost(coefficients, pick, inputs, transport);
-      const beside = inputs.rate > 0 ? 1000 * processes * second(coefficients, pick, key, each) : 0;
+      const pauses = processes * pauseCost(coefficients, pick, key, each, publishes);
+      const publish = alone + (processes - 1) * further + pauses + bytesCost(coefficients, pick, inputs, transport);
       const idle = inputs.clients * pick(`idle-${key}`);
       const back = ((inputs.clients * inputs.reconnects) / 3600) * pick(`connect-${key}`);
-      return ((inputs.rate / inputs.burst) * publish + beside + idle + back) / 1e6;
+      return (publishes * publish + idle + back) / 1e6;
     },
-    (transport) => ["publish", `second-${measuredAs(transport)}`],
+    (transport) => ["publish", `pause-${measuredAs(transport)}`],
   );
 
   /** Seconds of CPU to take all clients in again, as behind a restart. */

@@ -107,7 +107,7 @@
   /** What does not depend on what is entered. */
   function drawSources() {
     list("#sources", plans.sources.map(({ what, where, date }) => `${what}: ${where}${date ? `, ${date}` : ""}.`));
-    table("#checks", ["Row", "Clients", "Updates a second", "Model, cores", "Measured, cores"], coefficients.checks.map(drawCheck));
+    table("#checks", ["Row", "Clients", "Updates a second", "In one publish", "Model, cores", "Measured, cores"], coefficients.checks.map(drawCheck));
     table("#coefficients", ["Coefficient", "Value", "Range", "From"], Object.values(coefficients.values).map(drawCoefficient));
     table(
       "#files",
@@ -117,8 +117,8 @@
   }
 
   function drawCheck({ file, transport, inputs: given, cores }) {
-    const said = model.cores(coefficients, { burst: 1, reconnects: 0, ...given }, transport, 1);
-    return [`${file}, ${NAMES[transport]}`, number(given.clients), number(given.rate), ranged(said, ""), ranged(cores, "")];
+    const said = model.cores(coefficients, { reconnects: 0, ...given }, transport, 1);
+    return [`${file}, ${NAMES[transport]}`, number(given.clients), number(given.rate), number(given.burst), ranged(said, ""), ranged(cores, "")];
   }
 
   function drawCoefficient({ says, unit, value, low, high, from }) {

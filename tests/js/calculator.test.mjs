@@ -18,7 +18,7 @@ function handmade(changed = {}) {
     [`kernel-${key}`]: fixed(4),
     [`idle-${key}`]: fixed(0),
     [`connect-${key}`]: fixed(100),
-    [`second-${key}`]: fixed(0, { clients: 1000 }),
+    [`pause-${key}`]: fixed(0, { clients: 1000, rate: 5 }),
     [`write-1000-${key}`]: fixed(10, { clients: 1000, rate: 20 }),
     [`write-16000-${key}`]: fixed(20, { clients: 16_000, rate: 2 }),
     [`byte-${key}`]: fixed(1),
@@ -44,7 +44,7 @@ test("no check is a row that a coefficient was taken from", () => {
   const used = Object.values(coefficients.values).flatMap(({ from }) => (Array.isArray(from) ? from : []));
   for (const { file, transport } of coefficients.checks) {
     const rows = used.filter((one) => one.file === file).map(({ of }) => of);
-    assert.ok(!rows.some((of) => of.startsWith(`app ${transport}:`)), `${file} ${transport} is used for ${rows}`);
+    assert.ok(!rows.some((of) => of.startsWith(`app ${transport}`)), `${file} ${transport} is used for ${rows}`);
   }
 });
 
@@ -101,13 +101,19 @@ test("a further process takes what it costs to be told, and its own deliveries",
   near(cores(2), 6000 + (6000 - 2000 + 500));
 });
 
-test("what a second takes beside its updates is not counted twice where it was measured", () => {
-  const made = handmade({ "second-sse": fixed(30, { clients: 1000 }) });
-  const cores = (rate) => model.cores(made, { ...LOAD, rate }, "sse", 1).value * 1e6;
-  near(cores(20), 20 * 10_000);
-  near(cores(1), 10_000 - 30_000 / 20 + 30_000);
-  near(model.cores(made, { ...LOAD, rate: 0 }, "sse", 1).value + 1, 1);
-  near(model.cores(made, { ...LOAD, clients: 500, rate: 20 }, "sse", 1).value * 1e6, (20 * (2000 + 8500)) / 2 + 15_000);
+test("a pause before a publish has its price, up to the longest measured one, and once where it was measured", () => {
+  const made = handmade({ "pause-sse": fixed(30, { clients: 1000, rate: 5 }) });
+  const cores = (load) => model.cores(made, { ...LOAD, ...load }, "sse", 1).value * 1e6;
+  near(cores({ rate: 20 }), 20 * 10_000);
+  near(cores({ rate: 100 }), 100 * (10_000 - 30_000 / 20 + 30_000 / 100));
+  near(cores({ rate: 5 }), 5 * (10_000 - 30_000 / 20 + 30_000 / 5));
+  near(cores({ rate: 1 }), 10_000 - 30_000 / 20 + 30_000 / 5);
+  near(cores({ rate: 1, burst: 1 }) * 2, cores({ rate: 2 }));
+  near(cores({ rate: 0 }) + 1, 1);
+  near(cores({ clients: 500, rate: 20 }), (20 * (2000 + 8500)) / 2 + 15_000);
+  near(cores({ clients: 16_000, rate: 2 }), 2 * 320_000);
+  // Two processes with 1,000 each: both pause.
+  near(model.cores(made, { ...LOAD, clients: 2000 }, "sse", 2).value * 1e6, 8500 + (8500 - 2000 + 500) + 2 * 6000);
 });
 
 test("bytes beyond the measured ones, reconnects and pings have their price", () => {
@@ -121,8 +127,8 @@ test("bytes beyond the measured ones, reconnects and pings have their price", ()
 });
 
 test("of a coefficient that may count either way both ends are tried", () => {
-  const made = handmade({ "second-sse": { value: 20, low: 10, high: 30, clients: 1000 } });
-  for (const rate of [1, 100]) {
+  const made = handmade({ "pause-sse": { value: 20, low: 10, high: 30, clients: 1000, rate: 5 } });
+  for (const rate of [8, 100]) {
     const ends = [10, 30].map((ms) => 1000 * (rate * (10 - ms / 20) + ms));
     const { low, high } = model.cores(made, { ...LOAD, rate }, "sse", 1);
     near(low * 1e6, Math.min(...ends));
