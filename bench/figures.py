@@ -104,6 +104,13 @@ _ALL = (
     Figure("stuck_seconds", "until the stuck one was cut", "s"),
     Figure("stalled_seconds", "nothing delivered for", "s"),
     Figure("recovered_seconds", "until deliveries went on", "s"),
+    # Of an outage: by the moment at which an update should have been sent.
+    Figure("before_p50_ms", "latency p50 before the outage", "ms"),
+    Figure("before_max_ms", "latency max before the outage", "ms"),
+    Figure("away_p50_ms", "latency p50 during the outage", "ms"),
+    Figure("away_max_ms", "latency max during the outage", "ms"),
+    Figure("after_p50_ms", "latency p50 after the outage", "ms"),
+    Figure("after_max_ms", "latency max after the outage", "ms"),
     Figure("exit_seconds", "until the server had ended", "s"),
     Figure("exit_status", "exit status", ""),
     Figure("goodbye_share", "clients told before the end", SHARE, "higher", 4),

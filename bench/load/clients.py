@@ -114,10 +114,11 @@ class LoadClients:
         self.processes[0].tell({"do": "disperse"})
         self.processes[0].answer(30)
 
-    def measure(self, first: int, awake: bool = False) -> None:
+    def measure(self, first: int, awake: bool = False, timeline: bool = False) -> None:
         """A new window: latencies, bytes and the client's CPU share count from update `first` on. The account is
-        always of everything. `awake`: the processes never sleep from now on, and their share is what they had to do."""
-        self._all({"do": "measure", "first": first, "awake": awake}, 10)
+        always of everything. `awake`: the processes never sleep from now on, and their share is what they had to do.
+        `timeline`: the books have latencies by time, too."""
+        self._all({"do": "measure", "first": first, "awake": awake, "timeline": timeline}, 10)
 
     def finish(self, last: int, timeout: float, begin_ns: int = 0) -> dict[str, Any]:
         """The books of all clients together, once all have update `last` or `timeout` s went by. `pings` in them

@@ -140,10 +140,10 @@ class Group(ABC):
             if took is not None:
                 times.append(took)
 
-    async def measure(self, first: int, awake: bool = False) -> dict[str, Any]:
+    async def measure(self, first: int, awake: bool = False, timeline: bool = False) -> dict[str, Any]:
         """A new window: latencies, bytes and the CPU share count from update `first` on. `awake`: from now on this
-        process never sleeps."""
-        self.tally.measure(first)
+        process never sleeps. `timeline`: latencies are kept by time, too."""
+        self.tally.measure(first, timeline)
         if awake:
             self.awake.begin()
         return {}
@@ -187,6 +187,7 @@ class Group(ABC):
             "last_ns": tally.last_ns,
             "gap_ns": tally.gap_ns,
             "unstamped": 0,
+            "timeline": tally.timeline.report() if tally.timeline is not None else {},
             "status_unheard": self.beacon.unheard if self.beacon else 0,
         }
 

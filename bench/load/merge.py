@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.load import timeline
 from bench.load.comeback import curve
 from bench.load.ledger import Account, total
 from bench.statistics import histogram
@@ -58,6 +59,7 @@ def books(reports: Sequence[Report]) -> Report:
         "gap_ns": max(report["gap_ns"] for report in reports),
         "clock_steps": sum(report.get("clock_steps", 0) for report in reports),
         "stuck": stuck(reports),
+        "timeline": timeline.merged(report.get("timeline", {}) for report in reports),
         "kept": kept([report["kept"] for report in reports if report.get("kept")]),
     }
 

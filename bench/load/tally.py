@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from bench.load.ledger import Ledger
 from bench.load.payload import Stamp
 from bench.load.recorder import Recorder
+from bench.load.timeline import Timeline
 from bench.load.wire import PINGS, Memo
 
 PING_SLOT_NS = 10_000_000
@@ -19,11 +20,12 @@ class Tally:
     between two of them. Of all:
     `reads`, `updates`, controls by name, errors by reason, and `closed`, connections that the server ended. `pings`
     are counted since `measure`, by arrival in slots of PING_SLOT_NS: the window in which the server's CPU is counted
-    begins ahead of the first measured update, at a moment that is known only later (see `pings_since`)."""
+    begins ahead of the first measured update, at a moment that is known only later (see `pings_since`). `timeline` is
+    there when it was asked for."""
 
     __slots__ = (
         *("bytes", "closed", "controls", "errors", "extensions", "first_ns", "gap_ns", "last_ns", "latency"),
-        *("measured_from", "memo", "on_measured", "pings", "reads", "uncorrected", "updates"),
+        *("measured_from", "memo", "on_measured", "pings", "reads", "timeline", "uncorrected", "updates"),
     )
 
     def __init__(self) -> None:
@@ -35,12 +37,13 @@ class Tally:
         self.on_measured: Callable[[], None] = lambda: None
         self.measure(1)
 
-    def measure(self, first: int) -> None:
+    def measure(self, first: int, timeline: bool = False) -> None:
         """A new window: what was measured before is forgotten; `on_measured` is called when update `first`, or one
         behind it, comes."""
         self.measured_from = first
         self.latency = Recorder()
         self.uncorrected = Recorder()
+        self.timeline = Timeline() if timeline else None
         self.bytes = self.first_ns = self.last_ns = self.gap_ns = 0
         self.pings: Counter[int] = Counter()
 
@@ -72,6 +75,8 @@ class Tally:
             if measured and seq >= first:
                 late(now - intended)
                 uncorrected(now - sent)
+        if self.timeline is not None:
+            self.timeline.take(updates, first, now)
 
     def _measured(self, now: int, size: int) -> None:
         if not self.first_ns:

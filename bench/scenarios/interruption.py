@@ -32,10 +32,17 @@ class Interrupted(NamedTuple):
 
 
 def interrupted(
-    stage: Stage, rate: float, seconds: float, size: int, interrupt: Callable[[], Mapping[str, Any]]
+    stage: Stage,
+    rate: float,
+    seconds: float,
+    size: int,
+    interrupt: Callable[[], Mapping[str, Any]],
+    *,
+    timeline: bool = False,
 ) -> Interrupted:
-    """Publish for `seconds` and let `interrupt` happen WARM_SECONDS into it, in a thread beside."""
-    stage.load.measure(1)
+    """Publish for `seconds` and let `interrupt` happen WARM_SECONDS into it, in a thread beside. With `timeline` the
+    report has latencies by time, too."""
+    stage.load.measure(1, timeline=timeline)
     schedule = Schedule(time.monotonic_ns() + 50_000_000, rate, max(1, round(seconds * rate)))
     before, pid = stage.moment(), stage.server.pid
 

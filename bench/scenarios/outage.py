@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import Environment
+from bench.load import timeline
 from bench.load.payload import DEFAULT_SIZE, LEAST_SIZE, MOST_SIZE
+from bench.measure.readiness import Readiness
 from bench.measure.validity import Flag
 from bench.result import Run
 from bench.scenarios import plan as plans
@@ -63,12 +66,19 @@ def measure(plan: Outage, setup: Setup) -> list[Run]:
             stage.server.start_service(plan.service)
             return {"killed_ns": killed, "back_ns": time.monotonic_ns()}
 
-        found = interrupted(stage, plan.rate, plan.seconds, plan.size, lose)
+        server = stage.server
+        with Readiness(server.host, server.port, setup.target.ready_path) as readiness:
+            found = interrupted(stage, plan.rate, plan.seconds, plan.size, lose, timeline=True)
         stage.load.close()
-    run = run_of(stage, found, figures(found))
+    run = run_of(stage, found, {**figures(found), **latencies(found)})
     if not recovered(found):
         run.flags.append(Flag("loss", "silent", f"nothing was delivered after {plan.service} had come back"))
-    run.facts |= stage.facts()
+    killed = found.did["killed_ns"]
+    run.facts |= {
+        "timeline": timeline.table(found.report["timeline"], killed),
+        "ready": readiness.table(killed),
+        **stage.facts(),
+    }
     run.samples = stage.sampler.samples()
     return [run]
 
@@ -80,6 +90,20 @@ def figures(found: Interrupted) -> dict[str, float]:
     stalled = max(found.report["gap_ns"], found.silent_ns) / 1e9
     after = {"recovered_seconds": max(0.0, stalled - away)} if recovered(found) else {}
     return {"stalled_seconds": stalled, **after}
+
+
+def latencies(found: Interrupted) -> dict[str, float]:
+    """Median and worst latency of what should have been sent before the service was killed, while it was away, and
+    after its return."""
+    killed, back, slots = found.did["killed_ns"], found.did["back_ns"], found.report["timeline"]
+    windows = {"before": (0, killed), "away": (killed, back), "after": (back, sys.maxsize)}
+    found_in = {name: timeline.between(slots, *window) for name, window in windows.items()}
+    return {
+        f"{name}_{point}_ms": float(summary[point])
+        for name, summary in found_in.items()
+        if summary is not None
+        for point in ("p50", "max")
+    }
 
 
 def recovered(found: Interrupted) -> bool:

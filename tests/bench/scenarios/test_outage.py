@@ -9,6 +9,7 @@ import pytest
 from bench.scenarios import outage
 from bench.scenarios.interruption import Interrupted
 from bench.serving.publisher import Published
+from bench.statistics import histogram
 
 SECOND = 1_000_000_000
 DID = {"killed_ns": 10 * SECOND, "back_ns": 13 * SECOND}
@@ -28,3 +29,25 @@ def test_a_server_that_stays_silent_has_not_recovered() -> None:
     silent = found(gap_ns=SECOND // 20, last_ns=10 * SECOND)
     assert outage.figures(silent) == {"stalled_seconds": 10.0}
     assert not outage.recovered(silent)
+
+
+def test_latencies_are_told_by_the_moment_of_sending() -> None:
+    """Before the service was killed, while it was away, and after its return."""
+    slots = {"98": ms(2), "105": ms(900), "131": ms(7)}
+    report = {"gap_ns": 0, "last_ns": 20 * SECOND, "timeline": slots}
+    found = outage.latencies(Interrupted(DID, report, Published(), None, {}, 0))
+    assert {name: round(value) for name, value in found.items() if name.endswith("p50_ms")} == {
+        "before_p50_ms": 2,
+        "away_p50_ms": 900,
+        "after_p50_ms": 7,
+    }
+
+
+def test_a_time_in_which_nothing_was_sent_has_no_latency() -> None:
+    report = {"gap_ns": 0, "last_ns": 20 * SECOND, "timeline": {"131": ms(7)}}
+    found = outage.latencies(Interrupted(DID, report, Published(), None, {}, 0))
+    assert set(found) == {"after_p50_ms", "after_max_ms"}
+
+
+def ms(value: int) -> dict[str, Any]:
+    return histogram.of([value * 1_000_000]).summary()

@@ -306,4 +306,8 @@ def test_the_outage_of_a_broker_is_seen() -> None:
     run = one(outage.measure(plan, setup(relay(), "sse")))
     assert codes(run, "loss") == []
     assert run.figures["lost_per_client"] > 0, "a relay over Redis keeps nothing"
+    assert run.figures["before_p50_ms"] > 0
+    deliveries = sum(row[1] for row in run.facts["timeline"]["rows"])
+    assert run.account is not None and deliveries == run.account["received"]
+    assert {status for _, status in run.facts["ready"]["rows"]} <= {200, 0}
     assert run.facts["did"]["back_ns"] > run.facts["did"]["killed_ns"]
