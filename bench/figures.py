@@ -111,6 +111,8 @@ _ALL = (
     Figure("away_max_ms", "latency max during the outage", "ms"),
     Figure("after_p50_ms", "latency p50 after the outage", "ms"),
     Figure("after_max_ms", "latency max after the outage", "ms"),
+    Figure("unready_seconds", "not ready for", "s"),
+    Figure("reconnects", "connections made anew", ""),
     Figure("exit_seconds", "until the server had ended", "s"),
     Figure("exit_status", "exit status", ""),
     Figure("goodbye_share", "clients told before the end", SHARE, "higher", 4),

@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from bench import wording
 from bench.comparison import families, main_target
 from bench.html import picture, table, words
-from bench.html.charts import bill, curve, dots, memory, order, percentiles, strip, stuck, sweep, timeline
+from bench.html.charts import (
+    bill,
+    curve,
+    dots,
+    memory,
+    order,
+    outage,
+    percentiles,
+    strip,
+    stuck,
+    sweep,
+    timeline,
+)
 from bench.html.looks import Legend
 from bench.html.markup import Markup, joined, tag
 from bench.html.picture import Picture, Source
@@ -22,6 +34,7 @@ SPECIAL: tuple[Maker, ...] = (
     memory.picture,
     curve.picture,
     stuck.picture,
+    outage.picture,
     timeline.picture,
 )
 VERDICTS = {

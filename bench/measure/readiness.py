@@ -11,7 +11,7 @@ from typing import Any
 EVERY_SECONDS = 0.1
 ANSWER_SECONDS = 1.0
 COLUMNS = ("t_s", "status")
-NO_ANSWER = 0
+NO_ANSWER, READY = 0, 200
 
 
 class Readiness:
@@ -51,6 +51,15 @@ class Readiness:
             return NO_ANSWER
         finally:
             connection.close()
+
+    def unready_seconds(self) -> float:
+        """From the first answer that was not 200 to the first 200 behind the last of them; up to the last answer."""
+        answers = list(self.answers)
+        bad = [at for at, (_, status) in enumerate(answers) if status != READY]
+        if not bad:
+            return 0.0
+        end = min(bad[-1] + 1, len(answers) - 1)
+        return (answers[end][0] - answers[bad[0]][0]) / 1e9
 
     def table(self, origin_ns: int) -> dict[str, Any]:
         """Columns and rows for the result file; `t_s` counts from `origin_ns`, and status 0 is no answer."""

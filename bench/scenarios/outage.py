@@ -70,7 +70,9 @@ def measure(plan: Outage, setup: Setup) -> list[Run]:
         with Readiness(server.host, server.port, setup.target.ready_path) as readiness:
             found = interrupted(stage, plan.rate, plan.seconds, plan.size, lose, timeline=True)
         stage.load.close()
-    run = run_of(stage, found, {**figures(found), **latencies(found)})
+    kept = found.report["kept"] or {}
+    seen = {"unready_seconds": readiness.unready_seconds(), "reconnects": float(kept.get("returns", 0))}
+    run = run_of(stage, found, {**figures(found), **latencies(found), **seen})
     if not recovered(found):
         run.flags.append(Flag("loss", "silent", f"nothing was delivered after {plan.service} had come back"))
     killed = found.did["killed_ns"]

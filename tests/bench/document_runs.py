@@ -73,7 +73,23 @@ def _special(scenario: str, chance: random.Random, cost: float, wire: float, fou
             [2 + (share**1.3 + 0.05 * cost) * wire, share] for share in (at / 100 for at in range(1, 101))
         ]
         return {"facts": {"curve": curve}}
+    if scenario == "outage":
+        return {"facts": _outage_facts(chance, cost)}
     return {}
+
+
+def _outage_facts(chance: random.Random, cost: float) -> Json:
+    """A broker that is away for two seconds: updates of the other process wait for the next look at the log."""
+    slots = [slot / 10 for slot in range(-10, 40)]
+    worst = [900.0 - 100 * (at % 10) if 0 <= slot < 2 else 9 * cost for at, slot in enumerate(slots)]
+    columns = ["t_s", "deliveries", "p50_ms", "p99_ms", "max_ms"]
+    rows = [[slot, 40, late / 3, late * 0.98, late] for slot, late in zip(slots, worst, strict=True)]
+    asked = [[slot + chance.uniform(0, 0.05), 503 if 0.2 <= slot < 2.4 else 200] for slot in slots]
+    return {
+        "did": {"killed_ns": 5_000_000_000, "back_ns": 7_000_000_000},
+        "timeline": {"columns": columns, "rows": rows},
+        "ready": {"columns": ["t_s", "status"], "rows": asked},
+    }
 
 
 def climb(row: Json, pair: int, order: int, chance: random.Random) -> list[Json]:
@@ -193,7 +209,10 @@ def _slow(chance: random.Random, cost: float, wire: float) -> dict[str, float]:
 
 
 def _outage(chance: random.Random, cost: float, wire: float) -> dict[str, float]:
-    return {"lost_per_client": 0.0, "stalled_seconds": 3.2 * cost, "recovered_seconds": 1.1 * wire}
+    late = {"before_p50_ms": 3.0, "before_max_ms": 9.0, "away_p50_ms": 300.0, "away_max_ms": 900.0}
+    after = {"after_p50_ms": 3.0, "after_max_ms": 9.0 * cost, "unready_seconds": 2.2, "reconnects": 0.0}
+    found = {"lost_per_client": 0.0, "stalled_seconds": 3.2 * cost, "recovered_seconds": 1.1 * wire}
+    return {**found, **late, **after}
 
 
 def _drain(chance: random.Random, cost: float, wire: float) -> dict[str, float]:

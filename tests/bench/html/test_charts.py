@@ -11,7 +11,19 @@ import pytest
 from bench.comparison import families
 from bench.figures import FIGURES, number
 from bench.html import looks
-from bench.html.charts import bill, curve, dots, memory, order, percentiles, strip, stuck, sweep, timeline
+from bench.html.charts import (
+    bill,
+    curve,
+    dots,
+    memory,
+    order,
+    outage,
+    percentiles,
+    strip,
+    stuck,
+    sweep,
+    timeline,
+)
 from bench.html.looks import Legend
 from bench.html.picture import NARROW, WIDE, Picture
 from bench.result import Result
@@ -59,6 +71,7 @@ PICTURES: list[tuple[str, Maker]] = [
     ("reconnect", curve.picture),
     ("slow", stuck.picture),
     ("slow", timeline.picture),
+    ("outage", outage.picture),
 ]
 
 
@@ -226,6 +239,31 @@ def test_the_curve_says_when_each_share_was_back_and_who_never_came() -> None:
     assert column(picture, "50 % back")[0] == f"{number(points[49][0])} s"
     assert column(picture, "99 % back")[1] == "never"
     assert column(picture, "back at last") == ["100 %", "50 %", "100 %", "100 %"]
+
+
+def test_an_outage_is_drawn_over_its_time_with_what_the_server_said() -> None:
+    document = documents.document("outage", pairs=1, targets=["app"])
+    picture = made(outage.picture, document)
+    assert column(picture, "away max") == ["900 ms", "900 ms"]
+    assert column(picture, "not ready for") == ["2.20 s", "2.20 s"]
+    assert column(picture, "came back") == column(picture, "lost") == ["0", "0"]
+    bands = [
+        element
+        for element in drawn(picture).iter("rect")
+        if "the service is away" in "".join(element.itertext())
+    ]
+    lines = list(drawn(picture).iter("polyline"))
+    assert len(bands) == 1 and len(lines) == 2 * 2, "of each row the worst and the median"
+    said = [title for title in titles(picture) if ": 503 from " in title]
+    assert {title.partition(":")[0] for title in said} == {"app sse", "app cable"}
+
+
+def test_a_result_without_a_timeline_has_no_picture_of_its_outage() -> None:
+    document = documents.document("outage", pairs=1)
+    for run in document["runs"]:
+        del run["facts"]["timeline"]
+    result = Result.from_json(document)
+    assert outage.picture(result, looks.legend([result])) is None
 
 
 def test_a_stuck_reader_is_shown_beside_the_time_before() -> None:

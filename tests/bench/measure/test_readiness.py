@@ -41,6 +41,8 @@ def test_each_answer_is_kept_with_its_moment(server: ThreadingHTTPServer) -> Non
         until(lambda: readiness.answers[-1][1] == 503, "it says no")
         server.socket.close()
         until(lambda: readiness.answers[-1][1] == 0, "it is gone")
+    gone = next(at for at, (_, status) in enumerate(readiness.answers) if status == 503)
+    assert readiness.unready_seconds() == (readiness.answers[-1][0] - readiness.answers[gone][0]) / 1e9
     table = readiness.table(readiness.answers[1][0])
     statuses = [status for _, status in table["rows"]]
     assert list(dict.fromkeys(statuses)) == [200, 503, 0]
