@@ -27,7 +27,7 @@ PLANS: dict[str, Json] = {
     "storm": {"clients": 4000, "rounds": 3, "in_flight": 64},
     "reconnect": {"clients": 1000, "rate": 10.0, "offline": 2.0, "spread": 1.0},
     "slow": {"clients": 20, "stuck": 1, "rate": 100.0},
-    "outage": {"clients": 200, "rate": 10.0},
+    "outage": {"clients": 200, "rate": 10.0, "service": "redis"},
     "drain": {"clients": 500, "rate": 10.0},
     "soak": {"clients": 1000, "rate": 10.0, "minutes": 10.0},
     "publish": {"count": 150, "in_flight": 64, "seconds": 4.0},

@@ -248,9 +248,7 @@ def test_an_outage_is_drawn_over_its_time_with_what_the_server_said() -> None:
     assert column(picture, "not ready for") == ["2.20 s", "2.20 s"]
     assert column(picture, "came back") == column(picture, "lost") == ["0", "0"]
     bands = [
-        element
-        for element in drawn(picture).iter("rect")
-        if "the service is away" in "".join(element.itertext())
+        element for element in drawn(picture).iter("rect") if "Redis is away" in "".join(element.itertext())
     ]
     lines = list(drawn(picture).iter("polyline"))
     assert len(bands) == 1 and len(lines) == 2 * 2, "of each row the worst and the median"

@@ -48,3 +48,15 @@ def test_each_answer_is_kept_with_its_moment(server: ThreadingHTTPServer) -> Non
     assert list(dict.fromkeys(statuses)) == [200, 503, 0]
     moments = [moment for moment, _ in table["rows"]]
     assert moments == sorted(moments) and moments[0] < 0 == moments[1]
+
+
+def asked(*statuses: int) -> Readiness:
+    """One that was answered so, once a second."""
+    made = Readiness("127.0.0.1", 1, "/ready")
+    made.answers = [(second * 1_000_000_000, status) for second, status in enumerate(statuses)]
+    return made
+
+
+def test_it_was_not_ready_from_the_first_no_to_the_yes_behind_the_last() -> None:
+    assert asked(200, 503, 0, 200, 503, 200, 200).unready_seconds() == 4
+    assert asked(200, 200).unready_seconds() == asked().unready_seconds() == 0
