@@ -16,7 +16,7 @@ from typing import NamedTuple
 from bench import claims, quotes, result, tables
 from bench.errors import Environment
 from bench.html import looks, svg_file
-from bench.html.charts import bill, memory, percentiles, strip, sweep
+from bench.html.charts import bill, memory, outage, percentiles, strip, sweep
 from bench.html.looks import Legend
 from bench.html.picture import SIZES, Picture
 from bench.html.table import Table
@@ -65,6 +65,7 @@ ALL = (
     Drawn("latency", ("headline/fanout.json",), _of_one(percentiles.picture)),
     Drawn("rate", ("headline/sweep.json",), _of_one(sweep.picture, named=True), tables.sweep),
     Drawn("memory", ("headline/idle.json",), _of_one(memory.picture, named=True), tables.memory),
+    Drawn("redis-outage", ("redis/outage.json",), _of_one(outage.picture), tables.outage),
     Drawn("bill", ("peers/fanout.json",), _of_one(bill.picture, named=True), tables.bill),
 )
 

@@ -12,8 +12,10 @@ from bench.comparison import MAIN, Compared, Comparison
 from bench.figures import FIGURES, number
 from bench.html import words
 from bench.html.charts import memory as weights
+from bench.html.charts import outage as outages
 from bench.html.knee import rates
 from bench.html.table import Entry, Table
+from bench.measure import validity
 from bench.result import Result, Run, row_key
 from bench.statistics import stats
 
@@ -62,6 +64,29 @@ def verdict(results: Sequence[Result]) -> Table:
         before = found
     head = ("when", "figure", "SSE", "cable", "cable / SSE", "95 % interval", "pairs")
     return Table(head, tuple(entries), frozenset({0, 1}))
+
+
+def outage(results: Sequence[Result]) -> Table:
+    """Latency, readiness and the books, a column for each run. The books count on a noisy machine too."""
+    (found,) = results
+    whole = outages.table(found)
+    runs = [_with_noise(entry, found) for entry in whole.entries]
+    lines = [
+        Entry((head, *(_shown(run, at, head) for run in runs)))
+        for at, head in enumerate(whole.head)
+        if at > 1  # the row and the number of its pair
+    ]
+    if any(run.void for run in runs):
+        lines.append(Entry(("left out", *(run.void for run in runs))))
+    return Table(("", *(run.cells[0] for run in runs)), tuple(lines))
+
+
+def _with_noise(entry: Entry, found: Result) -> Entry:
+    return entry._replace(void=entry.void or "; ".join(validity.machine(**found.noise)))
+
+
+def _shown(run: Entry, at: int, head: str) -> str:
+    return f"~~{run.cells[at]}~~" if run.void and head not in outages.COUNTED else run.cells[at]
 
 
 def bill(results: Sequence[Result]) -> Table:

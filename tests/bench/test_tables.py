@@ -56,6 +56,28 @@ def test_the_bill_holds_every_other_row_against_this_app_on_the_same_transport()
     assert bills["floor cable"][-2] == f"{number(ratio.value)} \N{MULTIPLICATION SIGN}"
 
 
+def test_an_outage_has_a_column_for_each_row_and_the_books_below() -> None:
+    found = read(documents.document("outage", pairs=1, targets=["app"]))
+    table = tables.outage([found])
+    assert table.head == ("", "app sse", "app cable")
+    lines = {entry.cells[0]: entry.cells[1:] for entry in table.entries}
+    assert lines["away max"] == ("900 ms", "900 ms")
+    assert lines["lost"] == lines["doubled"] == lines["out of order"] == ("0", "0")
+
+
+def test_of_an_outage_on_a_noisy_machine_times_are_struck_through_and_books_are_not() -> None:
+    found = read(documents.voided(documents.document("outage", pairs=1, targets=["app"]), 0))
+    table = tables.outage([found])
+    at, other = (table.head.index(run.row) for run in found.runs)
+    lines = {entry.cells[0]: entry.cells for entry in table.entries}
+    assert (lines["away max"][at], lines["away max"][other]) == ("~~900 ms~~", "900 ms")
+    assert (lines["lost"][at], lines["came back"][at]) == ("0", "0")
+    assert (lines["left out"][at], lines["left out"][other]) == (
+        "void: others used 50% of the server core",
+        "",
+    )
+
+
 def test_a_rate_at_which_no_run_counts_says_why() -> None:
     found = made.result(
         made.run("app", "sse", 0, point=20.0, p50_ms=3.0, p99_ms=5.0, server_share=0.2),
