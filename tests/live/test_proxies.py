@@ -1,4 +1,4 @@
-"""Behind real proxies, with the configurations of docs/operations.md and their default buffering."""
+"""Behind real proxies, with the configurations of docs/proxies.md and their default buffering."""
 
 from __future__ import annotations
 

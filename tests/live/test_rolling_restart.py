@@ -1,4 +1,4 @@
-"""A deploy: two server processes behind nginx, restarted one after the other under load (docs/operations.md)."""
+"""A deploy: two server processes behind nginx, restarted one after the other under load (docs/proxies.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Caddy in front of a server of the tests, with the configuration that docs/operations.md shows."""
+"""A Caddy in front of a server of the tests, with the configuration that docs/proxies.md shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests import needs
 from tests.services.process import Service
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+PROXIES = Path(__file__).parents[2] / "docs" / "proxies.md"
 GLOBAL = """\
 {
 	admin off
@@ -45,6 +45,6 @@ class Caddy(Service):
 
 def documented() -> str:
     """Return the configuration that the documentation shows."""
-    (found,) = re.findall(r"```caddyfile\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
+    (found,) = re.findall(r"```caddyfile\n(.*?)```", PROXIES.read_text(), re.DOTALL)
     assert isinstance(found, str)
     return found

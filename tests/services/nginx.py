@@ -1,4 +1,4 @@
-"""An nginx in front of servers of the tests, with a configuration that docs/operations.md shows."""
+"""An nginx in front of servers of the tests, with a configuration that docs/proxies.md shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tests import needs
 from tests.services.process import Service
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+PROXIES = Path(__file__).parents[2] / "docs" / "proxies.md"
 MAIN = """\
 {user}
 daemon off;
@@ -62,7 +62,7 @@ class Nginx(Service):
 
 def documented(port: int) -> str:
     """Return the configuration of the document that has a server on this port."""
-    blocks = re.findall(r"```nginx\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
+    blocks = re.findall(r"```nginx\n(.*?)```", PROXIES.read_text(), re.DOTALL)
     (found,) = [block for block in blocks if f":{port}" in block]
     assert isinstance(found, str)
     return found
