@@ -1,4 +1,4 @@
-"""docs/clients.md: its blocks for pages, run in a real Chromium with the packed and installed client."""
+"""docs/clients.md and docs/rails.md: their blocks for pages, run in a real Chromium with installed packages."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ PAGE = """\
 IMPORTS = {
     "dashboard-rt-client": "./node_modules/dashboard-rt-client/index.js",
     "@rails/actioncable": "./actioncable.esm.js",
+    "@anycable/core": "./node_modules/@anycable/core/index.js",
+    "nanoevents": "./node_modules/nanoevents/index.js",
 }
 ACTION_CABLE = NODE / "node_modules" / "@rails" / "actioncable" / "app" / "assets" / "javascripts"
 
@@ -70,6 +72,8 @@ def packed(site: Site) -> Site:
     """The site, with what npm installs in an app."""
     install_package(site.directory)
     shutil.copy(ACTION_CABLE / "actioncable.esm.js", site.directory)
+    for package in ("@anycable/core", "nanoevents"):
+        shutil.copytree(NODE / "node_modules" / package, site.directory / "node_modules" / package)
     return site
 
 
@@ -119,8 +123,9 @@ SECTIONS = [
     "Positions",
     "Switching",
     "One connection for all tabs",
-    "Rails",
     "Stock clients",
+    "3. Point the pages here",
+    "4. Resume after a break",
 ]
 
 

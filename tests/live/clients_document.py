@@ -1,4 +1,4 @@
-"""docs/clients.md: its blocks of code, and the package that its commands make and install."""
+"""docs/clients.md and docs/rails.md: their blocks of code, and the package that the commands of the first install."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from tests import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "clients.md").read_text()
-SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL))
+RAILS = (ROOT / "docs" / "rails.md").read_text()
+SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+SECTIONS = dict(SECTION.findall(DOCUMENT))
+RAILS_SECTIONS = dict(SECTION.findall(RAILS))
 NODE = ROOT / "tests" / "live" / "node"
 
 
 def block(section: str, language: str) -> str:
-    """The one block of a language in a section."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", SECTIONS[section], re.MULTILINE | re.DOTALL)
+    """The one block of a language in a section of either document."""
+    text = {**RAILS_SECTIONS, **SECTIONS}[section]
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert isinstance(found, str)
     return found
 
