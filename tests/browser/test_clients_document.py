@@ -1,4 +1,4 @@
-"""docs/clients.md and docs/rails.md: their blocks for pages, run in a real Chromium with installed packages."""
+"""docs/clients.md, docs/rails.md, docs/access.md: their blocks for pages, with installed packages, in a Chromium."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.test_examples import listens
-from tests.live.clients_document import NODE, block, install_package
+from tests.live.clients_document import NODE, block, blocks, install_package
 from tests.live.examples import running
 from tests.live.server import Server, free_port
 from tests.live.test_proxies import BARE
@@ -87,10 +87,10 @@ def module_page(script: str, session: Any = None) -> str:
     return PAGE.format(import_map=json.dumps({"imports": IMPORTS}), session=json.dumps(session), block=script)
 
 
-def draws_each_update_once(page: Page, server: Server) -> None:
+def draws_each_update_once(page: Page, server: Server, stream: str = STREAM) -> None:
     """The newest is drawn when the page comes, and then each as it is published."""
     until(lambda: page.evaluate("drawn") == [1], "the newest update is drawn")
-    server.publish(STREAM, {"n": 2}, {"n": 3})
+    server.publish(stream, {"n": 2}, {"n": 3})
     until(lambda: page.evaluate("drawn") == [1, 2, 3], "each update is drawn once")
 
 
@@ -118,43 +118,68 @@ def test_behind_a_proxy_without_upgrades_the_page_goes_on_over_sse(
         nginx.kill()
 
 
-SECTIONS = [
-    "In five minutes",
-    "Positions",
-    "Switching",
-    "One connection for all tabs",
-    "Stock clients",
-    "3. Point the pages here",
-    "4. Resume after a break",
-]
+SECTIONS = ("In five minutes", "Positions", "Switching", "One connection for all tabs", "Stock clients")
+BLOCKS = {
+    **{section: block(section, "js") for section in SECTIONS},
+    "Rails": blocks("rails", "3. Point the pages here", "js")[0],
+    "Rails, resuming": blocks("rails", "4. Resume after a break", "js")[0],
+}
 
 
 @pytest.mark.slow  # npm takes seconds
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("name", BLOCKS)
 def test_a_module_draws_each_update_once(
-    section: str, packed: Site, server: Server, open_page: OpenPage
+    name: str, packed: Site, server: Server, open_page: OpenPage
 ) -> None:
     server.put(STREAM, {"n": 1})
-    packed.write(server.address, module_page(block(section, "js")))
+    packed.write(server.address, module_page(BLOCKS[name]))
     opened = open_page(SimpleNamespace(address=packed.address), "/")
     draws_each_update_once(opened.page, server)
-    if section == "Switching":
+    if name == "Switching":
         until(lambda: server.connections("sse") == 0, "the old transport is closed")
     assert opened.errors == [] and opened.page.evaluate("warned") == []
 
 
-@pytest.mark.slow  # a server of its own
-def test_a_page_fetches_a_ticket_for_each_attempt(packed: Site, open_page: OpenPage, tmp_path: Path) -> None:
-    settings = {**AUTH, "ALLOWED_ORIGINS": packed.address.origin, "RETRY_MIN": "50", "RETRY_MAX": "100"}
-    with Server(tmp_path, settings) as server:
-        server.publish(STREAM, {"n": 1})
-        session = {"ticket": ticket(server, once=False)}
-        packed.write(server.address, module_page(block("Tickets", "js"), session))
-        opened = open_page(SimpleNamespace(address=packed.address), "/")
-        draws_each_update_once(opened.page, server)
-        assert opened.errors == []
-        server.end()
-        server.wait()
-        server.start()
-        server.publish(STREAM, {"n": 4})
-        until(lambda: opened.page.evaluate("drawn") == [1, 2, 3, 4], "it is back, with another ticket")
+# ---- with tickets
+
+
+@pytest.fixture(scope="module")
+def guarded(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that wants tickets, with one more stream."""
+    settings = {
+        **AUTH,
+        "ALLOWED_ORIGINS": site.address.origin,
+        "STREAMS": f"{STREAM}:state,orders:state",
+        "RETRY_MIN": "50",
+        "RETRY_MAX": "100",
+    }
+    with Server(tmp_path_factory.mktemp("guarded"), settings) as running:
+        yield running
+
+
+@pytest.mark.slow  # npm takes seconds
+@pytest.mark.parametrize("number", range(3), ids=["ours", "EventSource", "AnyCable"])
+def test_a_page_has_its_ticket_from_its_own_backend(
+    number: int, packed: Site, guarded: Server, open_page: OpenPage
+) -> None:
+    guarded.publish("orders", {"n": 1})
+    (packed.directory / "stream-ticket").write_text(ticket(guarded, once=number == 0, streams=["orders"]))
+    packed.write(guarded.address, module_page(blocks("access", "3. Send them from the page", "js")[number]))
+    opened = open_page(SimpleNamespace(address=packed.address), "/")
+    draws_each_update_once(opened.page, guarded, "orders")
+    assert opened.errors == []
+
+
+@pytest.mark.slow  # npm takes seconds
+def test_a_page_fetches_a_ticket_for_each_attempt(packed: Site, guarded: Server, open_page: OpenPage) -> None:
+    guarded.publish(STREAM, {"n": 1})
+    session = {"ticket": ticket(guarded, once=False)}
+    packed.write(guarded.address, module_page(block("Tickets", "js"), session))
+    opened = open_page(SimpleNamespace(address=packed.address), "/")
+    draws_each_update_once(opened.page, guarded)
+    assert opened.errors == []
+    guarded.end()
+    guarded.wait()
+    guarded.start()
+    guarded.publish(STREAM, {"n": 4})
+    until(lambda: opened.page.evaluate("drawn") == [1, 2, 3, 4], "it is back, with another ticket")

@@ -1,4 +1,4 @@
-"""docs/clients.md and docs/rails.md: their blocks of code, and the package that the commands of the first install."""
+"""docs/clients.md, docs/rails.md and docs/access.md: their blocks of code, and the package that the first installs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,27 @@ from tests import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "clients.md").read_text()
-RAILS = (ROOT / "docs" / "rails.md").read_text()
 SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 SECTIONS = dict(SECTION.findall(DOCUMENT))
-RAILS_SECTIONS = dict(SECTION.findall(RAILS))
+OTHERS = {
+    name: dict(SECTION.findall((ROOT / "docs" / f"{name}.md").read_text())) for name in ("rails", "access")
+}
 NODE = ROOT / "tests" / "live" / "node"
 
 
 def block(section: str, language: str) -> str:
-    """The one block of a language in a section of either document."""
-    text = {**RAILS_SECTIONS, **SECTIONS}[section]
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert isinstance(found, str)
+    """The one block of a language in a section of docs/clients.md."""
+    (found,) = blocks_of(SECTIONS[section], language)
     return found
+
+
+def blocks(document: str, section: str, language: str) -> list[str]:
+    """The blocks of a language in a section of one of the other documents."""
+    return blocks_of(OTHERS[document][section], language)
+
+
+def blocks_of(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def install_package(directory: Path) -> None:
