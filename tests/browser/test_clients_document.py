@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.test_examples import listens
+from tests.live.cable import EXT
 from tests.live.clients_document import NODE, block, blocks, install_package
 from tests.live.examples import running
 from tests.live.server import Server, free_port
@@ -30,6 +31,8 @@ PAGE = """\
 <script>
   const session = {session}, drawn = [], warned = [];
   const draw = data => drawn.push(data.n), show = () => {{}}, warn = text => warned.push(text);
+  const sockets = [];
+  WebSocket = class extends WebSocket {{ constructor(...given) {{ super(...given); sockets.push(this); }} }};
 </script>
 <script type="module">{block}</script>
 """
@@ -137,6 +140,8 @@ def test_a_module_draws_each_update_once(
     draws_each_update_once(opened.page, server)
     if name == "Switching":
         until(lambda: server.connections("sse") == 0, "the old transport is closed")
+    if name == "Rails, resuming":
+        assert opened.page.evaluate("sockets[0].protocol") == EXT, "the base protocol resumes nothing"
     assert opened.errors == [] and opened.page.evaluate("warned") == []
 
 
