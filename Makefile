@@ -38,6 +38,9 @@ check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our docu
 	$(PY) -m bench pictures --check
 	$(PY) -m bench coefficients --check
 
+docs: .venv/dev  ## the documents as a site that needs no server: site/index.html
+	@$(PY) -m scripts.site build
+
 bench: .venv/dev  ## about a minute: SSE and cable side by side
 	@exec $(PY) -m bench quick
 
@@ -50,4 +53,4 @@ bench: .venv/dev  ## about a minute: SSE and cable side by side
 .DEFAULT:
 	@echo "There is no 'make $@'. There is:" >&2; $(MAKE) -s help >&2; exit 2
 
-.PHONY: help run test test-slow test-nightly chaos check bench
+.PHONY: help run test test-slow test-nightly chaos check docs bench

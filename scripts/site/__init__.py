@@ -1,0 +1,1 @@
+"""The site of the documents: `python -m scripts.site check` and `build`. See `make docs`."""
