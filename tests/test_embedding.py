@@ -17,7 +17,9 @@ from dashboard_rt.app import create_app
 from dashboard_rt.settings import Settings
 
 DOCUMENT = (Path(__file__).resolve().parents[1] / "docs" / "embedding.md").read_text()
-EXAMPLES = dict(re.findall(r"^## (\w+)\n+```python\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL))
+EXAMPLES = dict(
+    re.findall(r"^## (\w+)\n+<!--[^\n]*-->\n```python\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+)
 
 
 @pytest.fixture(params=EXAMPLES)
