@@ -7,7 +7,7 @@ import sys
 import click
 
 from scripts.site import build as building
-from scripts.site import links, navigation, writing
+from scripts.site import links, mentions, navigation, reference, writing
 from scripts.site.document import ROOT, Document, read
 
 
@@ -18,7 +18,7 @@ def main() -> None:
 
 @main.command()
 def check() -> None:
-    """Say what is wrong with the documents: dead links, pages that the navigation lacks. It takes seconds.
+    """Say what is wrong with the documents: dead links, pages that no one finds, things that no page names.
 
     Example: python -m scripts.site check
     """
@@ -44,6 +44,8 @@ def _problems(documents: list[Document]) -> list[str]:
         *navigation.problems(documents),
         *writing.problems(documents),
         *links.problems(documents, ROOT),
+        *mentions.problems(documents),
+        *reference.missing(),
     ]
 
 

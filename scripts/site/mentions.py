@@ -1,0 +1,125 @@
+"""What documents mention between backticks and in commands, held against what there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from scripts.site import reference
+from scripts.site.document import ROOT, Document
+
+# Variables and the like that are not ours.
+OTHERS = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SO_SNDBUF"})
+FOLDERS = "src|tests|bench|docs|scripts|examples|web|deploy"
+
+# Where the names of variables stand that programs, platforms and tests of ours read.
+NAMING = (
+    "src/**/*.py",
+    "bench/**/*.py",
+    "bench/targets/**/*",
+    "scripts/*",
+    "deploy/**/*",
+    "app.json",
+    "*file",
+    "*.yml",
+)
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_FILE = re.compile(rf"(?:{FOLDERS})/[\w./-]*\w/?(?:::[\w:]+)?")
+_COMMAND = re.compile(r"(?:dashboard-rt|python -m dashboard_rt|python -m bench)((?: [a-z]+)*)")
+_TARGET = re.compile(r"make ([a-z][a-z-]*(?: [a-z][a-z-]*)*)")
+_REQUEST = re.compile(r"(?:GET|HEAD|POST|WS) (/[\w/.{}-]*)")
+
+
+def problems(documents: list[Document], root: Path = ROOT) -> Iterator[str]:
+    """Mentions of what does not exist, as sentences with file and line."""
+    for document in documents:
+        for text, line in _mentions(document):
+            for look in (_variable, _file, _command, _target, _request):
+                if why := look(text, root):
+                    yield f"{document.path}:{line}: {why}"
+
+
+def _mentions(document: Document) -> Iterator[tuple[str, int]]:
+    yield from document.code_spans
+    for fence in document.fences:
+        if fence.language in ("sh", "bash"):
+            for number, line in enumerate(fence.text.splitlines(), fence.line + 1):
+                yield line.partition(" #")[0].strip(), number
+
+
+def _variable(text: str, root: Path) -> str | None:
+    name = text.partition("=")[0]
+    if not _VARIABLE.fullmatch(name) or name in _variables():
+        return None
+    return f"`{name}` is no setting, and nothing of ours reads it"
+
+
+@cache
+def _variables() -> frozenset[str]:
+    """Settings, and whatever else our programs, their tests and the files for platforms name."""
+    text = "\n".join(
+        path.read_bytes().decode("utf-8", "replace")
+        for pattern in NAMING
+        for path in ROOT.glob(pattern)
+        if path.is_file()
+    )
+    return OTHERS | set(reference.settings()) | set(_VARIABLE.findall(text))
+
+
+def _file(text: str, root: Path) -> str | None:
+    if not _FILE.fullmatch(text):
+        return None
+    name, _, test = text.partition("::")
+    if not (root / name).exists():
+        return f"{name} does not exist"
+    function = test.rpartition("::")[2]
+    if function and f"def {function}(" not in (root / name).read_text("utf-8"):
+        return f"{name} has no {function}"
+    return None
+
+
+def _command(text: str, root: Path) -> str | None:
+    match = _COMMAND.search(text)
+    if match is None:
+        return None
+    program = "python -m bench" if "bench" in match[0].split()[:3] else "dashboard-rt"
+    return _unknown_below(program, match[1].split())
+
+
+def _unknown_below(program: str, words: list[str]) -> str | None:
+    """Follow the words of a command line down to the first that is an argument."""
+    names = {command.name for command in reference.commands()}
+    at = program
+    for word in words:
+        if f"{at} {word}" in names:
+            at = f"{at} {word}"
+        elif any(name.startswith(f"{at} ") for name in names):
+            return f"there is no command `{at} {word}`"
+        else:
+            return None
+    return None
+
+
+def _target(text: str, root: Path) -> str | None:
+    match = _TARGET.match(text)
+    if match is None:
+        return None
+    there = set(re.findall(r"^([\w./-]+):", (root / "Makefile").read_text("utf-8"), re.MULTILINE))
+    unknown = [word for word in match[1].split() if word not in there]
+    return f"there is no `make {unknown[0]}`" if unknown else None
+
+
+def _request(text: str, root: Path) -> str | None:
+    match = _REQUEST.fullmatch(text.partition("?")[0])
+    if match is None or any(pattern.fullmatch(match[1]) for pattern in _routes()):
+        return None
+    return f"there is no `{text}`"
+
+
+@cache
+def _routes() -> tuple[re.Pattern[str], ...]:
+    paths = [*reference.endpoints(), "/static/{file}"]
+    return tuple(re.compile(re.sub(r"\\\{\w+\\\}", r"[\\w{}./-]+", re.escape(path))) for path in paths)
