@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,28 +13,35 @@ from scripts.site.document import ROOT, Document
 from scripts.site.navigation import CONFIGURATION
 from scripts.site.staging import Staging
 
-STAGED = ROOT / "build" / "docs"
+WORK = ROOT / "build"
 SITE = ROOT / "site"
 
 
-def build(documents: list[Document], repository: str = "") -> list[str]:
-    """Build `site/`; what is wrong with it, in sentences. Nothing is fetched."""
-    Staging(ROOT, STAGED, documents, repository).write()
-    # Zensical keeps pages that are gone, and warnings of pages that have not changed are not repeated from its cache.
-    for old in (SITE, ROOT / ".cache"):
+def build(documents: list[Document], repository: str = "", work: Path = WORK, site: Path = SITE) -> list[str]:
+    """Build `site`, with what is needed for it in `work`; return what is wrong with it, in sentences.
+
+    Nothing is fetched from another host.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    Staging(ROOT, work / "docs", documents, repository).write()
+    # Zensical keeps pages that are gone, and its cache keeps back the warnings of pages that have not changed.
+    for old in (site, work / "site", work / ".cache"):
         shutil.rmtree(old, ignore_errors=True)
+    text = (ROOT / CONFIGURATION).read_text("utf-8")
+    (work / CONFIGURATION).write_text(re.sub(r"(?m)^docs_dir: .*", "docs_dir: docs", text), "utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(ROOT / CONFIGURATION)],
-        cwd=ROOT,
-        env={**os.environ, "NO_COLOR": "1"},
+        [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(work / CONFIGURATION)],
+        cwd=work,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
     if done.returncode:
-        return [f"zensical ended with {done.returncode}:\n{done.stdout.strip()}"]
-    return list(built.problems(documents, SITE))
+        told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).partition("Traceback")[0]
+        return [f"zensical ended with {done.returncode}:\n{told.strip()}"]
+    shutil.move(work / "site", site)
+    return list(built.problems(documents, site))
 
 
 def size(folder: Path = SITE) -> str:

@@ -128,12 +128,12 @@ def _reasons_of(node: ast.AST) -> Iterator[str]:
 
 def missing(root: Path = ROOT) -> Iterator[str]:
     """What a reference page does not name, a sentence for each."""
-    yield from _unnamed(root, "settings.md", settings(), "the setting")
-    yield from _unnamed(root, "protocol.md", endpoints(), "the endpoint")
-    yield from _unnamed(root, "cli.md", [command.name for command in commands()], "the command")
+    yield from _unnamed(root, "settings.md", settings(), "the settings")
+    yield from _unnamed(root, "protocol.md", endpoints(), "the endpoints")
+    yield from _unnamed(root, "cli.md", [command.name for command in commands()], "the commands")
     options = dict.fromkeys(option for command in commands() for option in command.options)
-    yield from _unnamed(root, "cli.md", list(options), "the option")
-    yield from _unnamed(root, "errors.md", error_words(), "the error, code or event")
+    yield from _unnamed(root, "cli.md", list(options), "the options")
+    yield from _unnamed(root, "errors.md", error_words(), "the errors, codes and events")
 
 
 def _unnamed(root: Path, page: str, names: list[str], what: str) -> Iterator[str]:
@@ -142,7 +142,10 @@ def _unnamed(root: Path, page: str, names: list[str], what: str) -> Iterator[str
         yield f"docs/{page}:1: this page is not there"
         return
     spans = [span for span, _ in Document(page, path.read_text("utf-8")).code_spans]
-    for name in names:
-        named = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
-        if not any(named.search(span) for span in spans):
-            yield f"docs/{page}:1: {what} `{name}` is not in this page"
+    absent = [
+        name
+        for name in names
+        if not any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", span) for span in spans)
+    ]
+    if absent:
+        yield f"docs/{page}:1: this page does not name {what} " + ", ".join(f"`{name}`" for name in absent)

@@ -45,9 +45,9 @@ class Staging:
         shutil.copy(self.root / "web" / "favicon.svg", self.folder)
         for document in self.documents:
             if document.site:
-                (self.folder / document.site).write_text(self._page(document), "utf-8")
+                (self.folder / document.site).write_text(self.page(document), "utf-8")
 
-    def _page(self, document: Document) -> str:
+    def page(self, document: Document) -> str:
         """Its Markdown for the site. Lines keep their number up to the first that has to be put between them."""
         lines = _outside_fences(document, lambda text: self._with_links(document, text))
         return "\n".join(_indented(document, lines)) + "\n"
@@ -143,7 +143,9 @@ def _text_column(line: str) -> int:
 
 
 def _at_depth(line: str, depth: int, column: int, is_marker: bool) -> str:
-    if not depth or not line.strip():
+    if not line.strip():
+        return ""  # what a comment of its own has left
+    if not depth:
         return line
     if is_marker:
         return "    " * (depth - 1) + line.lstrip()
