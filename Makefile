@@ -39,7 +39,7 @@ check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our docu
 	$(PY) -m bench coefficients --check
 
 docs: .venv/dev  ## the documents as a site that needs no server: site/index.html
-	@$(PY) -m scripts.site build
+	@$(PY) -m scripts.site build $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 bench: .venv/dev  ## about a minute: SSE and cable side by side
 	@exec $(PY) -m bench quick

@@ -36,7 +36,10 @@ _REQUEST = re.compile(r"(?:GET|HEAD|POST|WS) (/[\w/.{}-]*)")
 def problems(documents: list[Document], root: Path = ROOT) -> Iterator[str]:
     """Mentions of what does not exist, as sentences with file and line."""
     for document in documents:
+        own = set(_VARIABLE.findall("\n".join(fence.text for fence in document.fences)))
         for text, line in _mentions(document):
+            if text in own:  # a variable of the example in this document
+                continue
             for look in (_variable, _file, _command, _target, _request):
                 if why := look(text, root):
                     yield f"{document.path}:{line}: {why}"

@@ -105,7 +105,7 @@ def close_codes() -> list[int]:
 def reasons() -> list[str]:
     """The reasons for which the server ends a connection with a word: what is handed to `goodbye`, or returned by what
     decides on a refusal."""
-    found = set(session.DO_NOT_RECONNECT)
+    found: set[str] = set()
     for name in SAY_GOODBYE:
         tree = ast.parse((ROOT / "src" / "dashboard_rt" / name).read_text("utf-8"))
         found |= {word for node in ast.walk(tree) for word in _reasons_of(node)}
