@@ -51,7 +51,7 @@ def wrong(document: Document, block: Block, before: list[Block], after: list[Blo
 def is_used(file: str, block: Block) -> bool:
     """Whether a block names a file, or imports it by its stem."""
     name = file.rsplit("/", 1)[-1]
-    return block.kind == "run" and (name in block.text or name.rsplit(".", 1)[0] in block.text)
+    return block.kind in ("run", "run by") and (name in block.text or name.rsplit(".", 1)[0] in block.text)
 
 
 def test_what_is_not_run_is_well_formed_at_least(document: Document) -> None:
