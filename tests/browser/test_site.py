@@ -67,6 +67,7 @@ def opened(browser: Browser, site: Path) -> Iterator[Opened]:
     assert opened.asked_elsewhere() == []
 
 
+@pytest.mark.nightly  # forty pages
 def test_every_page_fits_on_a_phone(opened: Opened, documents: list[Document]) -> None:
     opened.page.set_viewport_size({"width": NARROW, "height": 800})
     for document in documents:

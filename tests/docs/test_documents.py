@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,31 +13,46 @@ from tests import needs
 from tests.docs.blocks import Block, blocks
 from tests.docs.session import Session
 
-FAST = ("docs/tutorial.md",)  # the others are slow
+# Slow, as each starts servers and commands; the others take longest together, and are held each night.
+SLOW = (
+    "README.md",
+    "docs/embedding.md",
+    "docs/protocol.md",
+    "docs/publishing.md",
+    "docs/settings.md",
+    "docs/tutorial.md",
+)
 PROGRAMS = {"node": "nodejs", "redis-server": "redis-server", "nginx": "nginx-light", "caddy": "caddy"}
 RUN = [document for document in read() if any(block.is_command for block in blocks(document))]
 
 
+def case(document: Document) -> Any:
+    """A document as a parameter, with its marks."""
+    nightly = () if document.path in SLOW else (pytest.mark.nightly,)
+    return pytest.param(document, marks=(pytest.mark.slow, *nightly), id=document.path)
+
+
 @pytest.mark.live
-@pytest.mark.parametrize(
-    "document",
-    [
-        pytest.param(document, marks=() if document.path in FAST else (pytest.mark.slow,), id=document.path)
-        for document in RUN
-    ],
-)
+@pytest.mark.parametrize("document", [case(document) for document in RUN])
 def test_its_commands_do_what_it_says(document: Document, tmp_path: Path) -> None:
     found = blocks(document)
     look_for_programs(found)
     session = Session(tmp_path)
     try:
-        for block in found:
-            try:
-                session.run(block)
-            except AssertionError as error:
-                pytest.fail(f"{document.path}:{block.line}: {error}", pytrace=False)
+        failure = first_failure(session, found)
     finally:
         session.end()
+    assert failure is None, f"{document.path}:{failure}"
+
+
+def first_failure(session: Session, found: list[Block]) -> str | None:
+    """The line of the block that failed, and why."""
+    for block in found:
+        try:
+            session.run(block)
+        except AssertionError as error:
+            return f"{block.line}: {error}"
+    return None
 
 
 def look_for_programs(found: list[Block]) -> None:
