@@ -28,7 +28,7 @@ chaos: .venv/dev  ## ten minutes of random faults on servers, PostgreSQL and Red
 	@scripts/setup-services
 	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
 
-check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our documents say and show what their result files say
+check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our documents say and show what their result files say, and name what there is
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -37,6 +37,7 @@ check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our docu
 	$(PY) -m bench claims --check
 	$(PY) -m bench pictures --check
 	$(PY) -m bench coefficients --check
+	$(PY) -m scripts.site check
 
 docs: .venv/dev  ## the documents as a site that needs no server: site/index.html
 	@$(PY) -m scripts.site build $(if $(REPOSITORY),--repository $(REPOSITORY))
