@@ -233,6 +233,10 @@ def test_offline_waits_and_online_comes_back_at_once(
     proxied.context.set_offline(True)
     proxy.cut()  # Chromium leaves open sockets alone
     proxied.wait_for_state("waiting", reason="offline")
+    lost = next(each for each in proxied.report("sse").states if each["state"] == "waiting")
+    assert lost["retryIn"] <= int(QUICK["RETRY_MAX"]), (
+        "it comes back when the server has said, not in an hour"
+    )
     numbers = publish(server, 0, 20)
     proxied.context.set_offline(False)
     proxied.wait_for_state("live")

@@ -51,6 +51,17 @@ test("a `retry:` line is obeyed where the EventSource shows it", async () => {
   assert.equal(reported.last()[1].retryIn, 4321);
 });
 
+test("where it does not, the verdict says the same; a connection that was refused says nothing, and the delays grow", async () => {
+  const { reported, Kind, advance } = await start(sse);
+  Kind.latest.receives("verdict", '{"verdict":"fresh","position":"k3f9-5","retry_ms":2310}', "k3f9-5");
+  Kind.latest.receives("verdict", '{"verdict":"gap","position":"k3f9-90"}', "k3f9-90");
+  Kind.latest.fails(0);
+  assert.equal(reported.last()[1].retryIn, 2310);
+  await advance(2310);
+  Kind.latest.fails(0);
+  assert.equal(reported.last()[1].retryIn, 500);
+});
+
 test("statuses that forbid coming back end it, where the EventSource tells them", async () => {
   const cases = [[204, "closed", "ended"], [401, "closed", "unauthorized"], [403, "closed", "unauthorized"], [404, "waiting", "refused"], [503, "waiting", "refused"]];
   for (const [status, state, reason] of cases) {
@@ -72,7 +83,7 @@ test("what is no JSON is counted, and its position kept, or it would be sent aga
 });
 
 test("verdicts and goodbyes of a strange shape throw nothing", async () => {
-  for (const data of ["", "null", "[]", "7", '{"verdict":{"toString":1},"position":{},"missed":"1e999"}', '{"__proto__":{"verdict":1}}']) {
+  for (const data of ["", "null", "[]", "7", '{"verdict":{"toString":1},"position":{},"missed":"1e999","retry_ms":{}}', '{"__proto__":{"verdict":1}}']) {
     const { client, Kind, reported } = await start(sse);
     Kind.latest.receives("verdict", data);
     assert.deepEqual([client.state, client.position, reported.verdicts.length], ["live", "", 1], data);

@@ -6,6 +6,7 @@ Methods, parameters, refusals and verdicts are held by tests/transports/test_sse
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sqlite3
 from datetime import datetime
@@ -51,7 +52,9 @@ def test_the_first_bytes_are_retry_then_the_verdict(server: Server, log: str) ->
         first = b""
         while b"\n\n" not in first or b"verdict" not in first:
             first += client.piece()
-        assert re.match(rb"retry: \d+\n\n?(event: verdict\nid|id): \S+\n", first), first
+        told = re.match(rb"retry: (\d+)\n\n?event: verdict\nid: \S+\ndata: (.+)\n\n", first)
+        assert told, first
+        assert json.loads(told[2])["retry_ms"] == int(told[1]), "a script does not see the line"
 
 
 def test_head_gets_the_same_head_and_no_stream(server: Server, log: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from dashboard_rt.http.responses import exception_handlers
+from dashboard_rt.hub.subscription import Resume
 from dashboard_rt.settings import Settings
 from dashboard_rt.transports import sse
 from dashboard_rt.transports.sse import CHUNKED, IDENTITY, CorrectedSseConnection, SseConnection, SseRequest
@@ -78,12 +79,13 @@ def events(body: str) -> list[dict[str, str]]:
 
 
 def verdict(body: str) -> dict[str, Any]:
-    """The first event of a connection."""
+    """The first event of a connection, without the reconnection time, which is the one in front of it."""
     retry, first = events(body)[:2]
     assert 1000 <= int(retry["retry"]) <= 5000
     assert first["event"] == "verdict"
     data: dict[str, Any] = json.loads(first["data"])
     assert first["id"] == data["position"]
+    assert data.pop("retry_ms") == int(retry["retry"])
     return data
 
 
@@ -411,8 +413,12 @@ def test_a_batch_is_one_chunk_counted_in_bytes() -> None:
 
 
 def test_the_verdict_event() -> None:
-    assert sse.verdict_event(Verdict.GAP, Position("k3", 7), 1, None) == (
-        'event: verdict\nid: k3-7\ndata: {"verdict":"gap","position":"k3-7","replaying":1,"missed":null}\n\n'
+    start = 'event: verdict\nid: k3-7\ndata: {"verdict":"gap","position":"k3-7","replaying":1,"missed":null'
+    resume = Resume(Verdict.GAP, 7, 1, None)
+    assert sse.verdict_event(resume, "k3") == start + "}\n\n"
+    assert sse.first_verdict_event(resume, "k3", 2310) == start + ',"retry_ms":2310}\n\n'
+    assert sse.first_verdict_event(resume, "k3", 2310, ["a", '"']) == (
+        start + ',"retry_ms":2310,"ignored":["a","\\""]}\n\n'
     )
 
 

@@ -38,9 +38,15 @@ export function connectSse(options) {
         session.heard();
         act(/** @type {MessageEvent} */ (event));
       });
+    /** @type {unknown} what the `retry:` line said: a script sees none of the browser's own, so the server says it again */
+    let retry;
     on("open", () => {});
     on("heartbeat", () => {});
-    on("verdict", ({ data }) => session.verdict(parseObject(data) ?? {}));
+    on("verdict", ({ data }) => {
+      const told = parseObject(data) ?? {};
+      retry = told.retry_ms ?? retry;
+      session.verdict(told);
+    });
     on("message", ({ data, lastEventId }) => session.update(parseJson(data), lastEventId || undefined, data.length));
     on("goodbye", ({ data }) => {
       const { reason, retry_ms: retryIn } = parseObject(data) ?? {};
@@ -54,8 +60,7 @@ export function connectSse(options) {
       const refused = source.readyState === CLOSED;
       const final = refused && status !== undefined && Object.hasOwn(FINAL, status) && (status === 204 || !comesBack);
       const reason = final ? FINAL[status] : refused ? "refused" : "lost";
-      // What its `retry:` line said, which the browser's own does not show.
-      session.lost({ reason, status, final, retryIn: /** @type {{retry?: number}} */ (source).retry });
+      session.lost({ reason, status, final, retryIn: /** @type {{retry?: number}} */ (source).retry ?? retry });
     });
   }
 }

@@ -23,7 +23,7 @@ from ..hub.connections import Connections
 from ..hub.subscription import Resume, Subscription
 from ..settings import DASHBOARD_STREAM, Settings
 from ..telemetry import Telemetry
-from ..types import UNREADABLE_POSITION, Position, Update, Verdict
+from ..types import UNREADABLE_POSITION, Position, Update
 from .asgi import run_stream
 from .connection import Connection, ExactRoute, Transport, client_address, handover_offer, names_position
 
@@ -66,14 +66,29 @@ def retry_block(milliseconds: int) -> str:
     return f"retry: {milliseconds}\n\n"
 
 
-def verdict_event(
-    verdict: Verdict, position: Position, replaying: int, missed: int | None, ignored: Sequence[str] = ()
-) -> str:
-    """Format a verdict. `ignored` are the names in the query that mean nothing here."""
-    data = {"verdict": verdict, "position": str(position), "replaying": replaying, "missed": missed}
-    if ignored:
-        data["ignored"] = ignored
+@lru_cache(maxsize=64)  # in a storm of reconnects thousands are told the same
+def verdict_event(resume: Resume, epoch: str) -> str:
+    """Format a verdict."""
+    position = Position(epoch, resume.cursor)
+    data = {
+        "verdict": resume.verdict,
+        "position": str(position),
+        "replaying": resume.replaying,
+        "missed": resume.missed,
+    }
     return event(orjson.dumps(data).decode(), name="verdict", position=position)
+
+
+def first_verdict_event(resume: Resume, epoch: str, retry_ms: int, ignored: Sequence[str] = ()) -> str:
+    """Format the verdict that a connection begins with: also what its `retry:` line said, for scripts.
+
+    They see no such line of a browser's own EventSource. `ignored`: names in the query that mean nothing here.
+    """
+    more = f',"retry_ms":{retry_ms}'
+    if ignored:
+        more += f',"ignored":{orjson.dumps(ignored).decode()}'
+    # Put into the cached text: to format all of it for each client would take twice as long.
+    return verdict_event(resume, epoch).removesuffix("}\n\n") + more + "}\n\n"
 
 
 def heartbeat_event(unix_seconds: float, position: Position) -> str:
@@ -108,12 +123,6 @@ class SseWire:
         payload = events.encode()
         return b"%x\r\n%b\r\n" % (len(payload), payload) if self.chunked else payload
 
-    @lru_cache(maxsize=64)  # noqa: B019  both wires live for ever; in a storm of reconnects thousands are told the same
-    def verdict(self, resume: Resume, epoch: str) -> bytes:
-        """Return the verdict event as the bytes of one write."""
-        position = Position(epoch, resume.cursor)
-        return self.frame(verdict_event(resume.verdict, position, resume.replaying, resume.missed))
-
     @property
     def end(self) -> bytes:
         """What ends the response body; without chunks the end of the connection does (RFC 9112 §6.3)."""
@@ -142,17 +151,19 @@ class SseRequest(NamedTuple):
 class SseConnection(Connection):
     """One EventSource with its one subscription."""
 
-    __slots__ = ("_subscription", "_wire")
+    __slots__ = ("_retry_ms", "_subscription", "_wire")
     transport = LABEL
 
     def __init__(self, connections: Connections, wire: SseWire) -> None:
         super().__init__(connections)
         self._wire = wire
+        self._retry_ms = 0  # what its `retry:` line said, until the verdict has said so too
         self._subscription: Subscription | None = None
 
     def open(self, head: bytes, request: SseRequest, address: str | None) -> None:
         """Write the response's head and the reconnection time, and join the stream: all in one write."""
-        self.cork(head + self._wire.frame(retry_block(self.connections.retry_ms())))
+        self._retry_ms = self.connections.retry_ms()
+        self.cork(head + self._wire.frame(retry_block(self._retry_ms)))
         self.connections.add(self, address)
         hub = self.connections.hub
         self._subscription = Subscription(self, hub.topics[request.stream], self._wire)
@@ -170,15 +181,19 @@ class SseConnection(Connection):
 
     def on_verdict(self, subscription: Subscription, resume: Resume) -> None:
         """Send the first event of every connection."""
-        self._send_verdict(subscription, resume)
+        self._send_first_verdict(subscription, resume)
 
     def on_fell_behind(self, subscription: Subscription, resume: Resume) -> bool:
         """Send `gap` in the middle of the stream and go on."""
-        self._send_verdict(subscription, resume)
+        self.write(self._wire.frame(verdict_event(resume, subscription.topic.epoch)))
         return True
 
-    def _send_verdict(self, subscription: Subscription, resume: Resume) -> None:
-        self.write(self._wire.verdict(resume, subscription.topic.epoch))
+    def _send_first_verdict(
+        self, subscription: Subscription, resume: Resume, ignored: Sequence[str] = ()
+    ) -> None:
+        text = first_verdict_event(resume, subscription.topic.epoch, self._retry_ms, ignored)
+        self._retry_ms = 0  # the number is not kept: 32 bytes a connection
+        self.write(self._wire.frame(text))
 
     def heartbeat(self) -> bytes:
         subscription = self._subscription
@@ -231,9 +246,7 @@ class CorrectedSseConnection(SseConnection):
         self._ignored = ignored
 
     def on_verdict(self, subscription: Subscription, resume: Resume) -> None:
-        position = Position(subscription.topic.epoch, resume.cursor)
-        text = verdict_event(resume.verdict, position, resume.replaying, resume.missed, self._ignored)
-        self.write(self._wire.frame(text))
+        self._send_first_verdict(subscription, resume, self._ignored)
 
 
 # ---- the endpoint
