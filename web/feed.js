@@ -7,8 +7,15 @@ import { readUpdate } from "./update.js";
 
 /** A lag beyond this is no lag of a connection: the publisher has written another time than now into the update. In ms. */
 const IMPLAUSIBLE_LAG = 600_000;
+/** How many arrivals a feed keeps for who begins to read from it: a burst, or a minute and a half of ten updates a second. */
+const KEPT = 1000;
+
+let arrived = 0; // updates in this page, over all feeds
 
 /**
+ * @typedef {{position: string | undefined, number: number, at: number, figures: object | undefined}} Arrival an update that has come: its
+ *   position, which it has none of on plain v1 of Action Cable, and its place in the order of all arrivals of the page
+ *
  * @typedef {{now: () => number, wallNow: () => number, serverNow: () => number, error: () => number}} Clocks ms: `now` is never set,
  *   `wallNow` is Unix time here, `serverNow` Unix time at the server, known to +-`error()`
  *
@@ -21,14 +28,15 @@ const IMPLAUSIBLE_LAG = 600_000;
 export function createFeed({ transport, title, position, snapshot, staleAfter, open, samples, clocks, onChange, onState }) {
   const { now, wallNow, serverNow } = clocks;
   const completeness = createCompleteness({ now, wallNow });
-  const totals = { updates: 0, reconnects: 0, characters: 0, ignored: 0 }; // of the clients before this one
+  const totals = { updates: 0, reconnects: 0, bytes: 0, ignored: 0 }; // of the clients before this one
   let client = null;
   let state = "closed";
   let detail = {};
   let stateAt = now();
   let liveAt = Infinity; // by `now`
   let latest = {}; // status, figures, activities: each the last that an update had
-  let latestAt = null; // by `now`; null: only what the page was drawn with
+  const arrivals = []; // oldest first
+  let reached = position; // by updates and verdicts
   let faults = 0;
   let clocksDiffer = false;
 
@@ -51,17 +59,26 @@ export function createFeed({ transport, title, position, snapshot, staleAfter, o
     return publishedAt !== null && serverNow() - publishedAt > now() - liveAt;
   }
 
+  function note(at, position, figures) {
+    arrived += 1;
+    arrivals.push({ position: position === reached ? undefined : position, number: arrived, at, figures });
+    if (arrivals.length > KEPT) arrivals.shift();
+    reached = position;
+  }
+
   const callbacks = {
-    onUpdate(data) {
+    onUpdate(data, { position }) {
+      const at = now();
       const reading = readUpdate(data);
-      latestAt = now();
       keep(reading);
-      samples.add(latestAt, lagOf(reading.publishedAt));
+      note(at, position, reading.figures);
+      samples.add(at, lagOf(reading.publishedAt));
       completeness.update(isLate(reading.publishedAt));
       onChange();
     },
     onVerdict(told) {
       liveAt = now();
+      reached = told.position;
       samples.found(now());
       completeness.verdict(told);
       onChange();
@@ -123,9 +140,13 @@ export function createFeed({ transport, title, position, snapshot, staleAfter, o
     get latest() {
       return latest;
     },
+    /** The newest of them, oldest first. @type {Arrival[]} */
+    get arrivals() {
+      return arrivals;
+    },
     /** How old the last update is, in ms; NaN when none has come yet. */
     get age() {
-      return latestAt === null ? NaN : now() - latestAt;
+      return now() - (arrivals.at(-1)?.at ?? NaN);
     },
     /** How long it has been in its state, in ms. */
     get stateAge() {
@@ -137,8 +158,8 @@ export function createFeed({ transport, title, position, snapshot, staleAfter, o
     get reconnects() {
       return addUp("reconnects");
     },
-    get characters() {
-      return addUp("characters");
+    get bytes() {
+      return addUp("bytes");
     },
     /** Values and frames that made no sense. */
     get notUnderstood() {

@@ -40,7 +40,7 @@ export function count(value) {
   return String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
-/** An amount of text of one byte a character, as data is counted: 1 kB are 1000 bytes. */
+/** An amount of data: 1 kB are 1000 bytes. */
 export function bytes(value) {
   if (!Number.isFinite(value)) return UNKNOWN;
   if (value < 1000) return `${value} B`;

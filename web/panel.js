@@ -98,7 +98,7 @@ function drawFacts(fields, feed) {
   write(fields["caught-up"], count(completeness.caughtUp));
   write(fields.reconnects, count(feed.reconnects));
   write(fields.updates, count(feed.updates));
-  write(fields.received, bytes(feed.characters));
+  write(fields.received, bytes(feed.bytes));
   write(fields.position, feed.position || UNKNOWN);
   fields["ignored-row"].hidden = feed.notUnderstood === 0;
   write(fields.ignored, count(feed.notUnderstood));

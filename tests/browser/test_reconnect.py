@@ -71,20 +71,20 @@ def test_each_update_comes_with_its_position_and_size(server: Server, clients: B
     clients.wait_for_state("live")
     data = {"n": 0, "text": "é"}
     position = server.publish(STREAM, data)
-    characters = len(json.dumps(data, ensure_ascii=False))
+    size_of_data = len(json.dumps(data, ensure_ascii=False).encode())
     for name in BOTH:
         seen = clients.wait_for(name, [0])
         [update] = seen.updates
         size = update.pop("size")
         if name == "sse":
-            assert size == characters
+            assert size == size_of_data
         else:  # of the whole frame
-            assert size > characters
+            assert size > size_of_data
         assert update == {"data": data, "position": position, "transport": name}
         assert seen.verdict == "fresh" and seen.position == position and seen.transport == name
         assert [each["state"] for each in seen.states] == ["connecting", "live"]
         nothing = {"duplicates": 0, "ignored": 0, "reconnects": 0}
-        assert seen.stats == {"updates": 1, "characters": size, **nothing}
+        assert seen.stats == {"updates": 1, "bytes": size, **nothing}
         clients.client(name, "close()")
         assert clients.report(name).state == "closed"
     no_connection(server)

@@ -261,7 +261,7 @@ test("the figures are those of all its clients", () => {
   connectors.latest.comes("recovered");
   connectors.latest.update(6);
   connectors.latest.stats.ignored = 1;
-  assert.deepEqual(client.stats, { updates: 2, duplicates: 0, ignored: 1, reconnects: 3, characters: 20 });
+  assert.deepEqual(client.stats, { updates: 2, duplicates: 0, ignored: 1, reconnects: 3, bytes: 20 });
 });
 
 test("reconnect() is passed on, and takes back a switch", () => {

@@ -22,7 +22,7 @@ export function fakeConnectors() {
 }
 
 function createFakeClient(transport, options) {
-  const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, characters: 0 };
+  const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, bytes: 0 };
   return {
     transport,
     options,
@@ -50,7 +50,7 @@ function createFakeClient(transport, options) {
     update(id) {
       this.position = `e-${id}`;
       stats.updates += 1;
-      stats.characters += 10;
+      stats.bytes += 10;
       options.onUpdate({ id }, { position: this.position, transport, size: 10 });
     },
     /** On plain v1 of Action Cable an update has no position of its own. */

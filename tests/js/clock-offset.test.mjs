@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { createClockOffset } from "../../web/clock-offset.js";
-import { FakeClock, generator } from "./fakes.mjs";
+import { FakeClock } from "./fakes.mjs";
+import { createRandom } from "./random.mjs";
 
 /**
  * A page and a server whose clocks are `offset` ms apart, with a way of `trips` ms there and back, one pair for each request in turn.
@@ -47,7 +48,7 @@ test("half of the fastest round trip of five, and that as the error", async () =
 
 test("whatever the way takes in each direction, the true offset is within the error", async () => {
   for (let seed = 1; seed <= 200; seed += 1) {
-    const random = generator(seed);
+    const random = createRandom(seed);
     const offset = (random() - 0.5) * 10 ** (random() * 6);
     const trips = Array.from({ length: 5 }, () => [random() ** 3 * 400, random() ** 3 * 400]);
     const { offsets } = world({ offset, trips });

@@ -39,9 +39,9 @@ for (const wire of WIRES) {
     wire.updates(Kind.latest, null, "k3f9-10");
     assert.deepEqual(reported.updates, [[{ a: 1 }, "k3f9-8"], ["text", "k3f9-9"], [null, "k3f9-10"]]);
     assert.equal(client.position, "k3f9-10");
-    const { updates, duplicates, characters } = client.stats;
+    const { updates, duplicates, bytes } = client.stats;
     assert.deepEqual([updates, duplicates], [3, 0]);
-    assert.ok(characters >= '{"a":1}"text"null'.length);
+    assert.ok(bytes >= '{"a":1}"text"null'.length);
   });
 
   it("what comes a second time is dropped", async () => {

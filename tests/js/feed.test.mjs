@@ -28,7 +28,7 @@ function world(options = {}) {
         ...told,
         position: told.position,
         startedAt: told.position,
-        stats: { updates: 0, reconnects: 0, characters: 0, ignored: 0 },
+        stats: { updates: 0, reconnects: 0, bytes: 0, ignored: 0 },
         cuts: 0,
         reconnect: () => (client.cuts += 1),
         close: () => client.onState("closed", { reason: "closed" }),
@@ -126,7 +126,7 @@ test("a part that an update does not have stays that of the one before", () => {
 test("disconnected and connected again it resumes with a new client, and its figures add up", () => {
   const { feed, clients, client } = live();
   client.update({ metrics: {} }, "k3f9-8");
-  Object.assign(client.stats, { characters: 40, reconnects: 2, ignored: 1 });
+  Object.assign(client.stats, { bytes: 40, reconnects: 2, ignored: 1 });
   feed.connect();
   assert.equal(clients.length, 1);
   feed.disconnect();
@@ -135,8 +135,8 @@ test("disconnected and connected again it resumes with a new client, and its fig
   assert.equal(clients[1].startedAt, "k3f9-8");
   clients[1].live();
   clients[1].update({ metrics: {} }, "k3f9-9");
-  Object.assign(clients[1].stats, { characters: 2, reconnects: 1 });
-  assert.deepEqual([feed.updates, feed.characters, feed.reconnects, feed.notUnderstood], [2, 42, 3, 1]);
+  Object.assign(clients[1].stats, { bytes: 2, reconnects: 1 });
+  assert.deepEqual([feed.updates, feed.bytes, feed.reconnects, feed.notUnderstood], [2, 42, 3, 1]);
   assert.equal(feed.position, "k3f9-9");
 });
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { createSamples } from "../../web/samples.js";
-import { generator } from "./fakes.mjs";
+import { createRandom } from "./random.mjs";
 
 const RANKS = { p50: 0.5, p95: 0.95, p99: 0.99 };
 
@@ -30,7 +30,7 @@ const SHAPES = [
 
 test("percentiles and series agree with a naive computation, whatever came when", () => {
   for (let seed = 1; seed <= 40; seed += 1) {
-    const random = generator(seed);
+    const random = createRandom(seed);
     const lagFrom = SHAPES[seed % SHAPES.length];
     const samples = createSamples({ seconds: 10 });
     const history = []; // [second, lag]

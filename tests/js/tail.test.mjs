@@ -26,7 +26,7 @@ test("an update is taken once", () => {
   assert.deepEqual(ids(tail.since("e-4")), [5, 6]);
 });
 
-test("it is bounded in updates and in characters, but always has the newest", () => {
+test("it is bounded in updates and in bytes, but always has the newest", () => {
   assert.deepEqual([filled(1, 1000).start, filled(1, 1000).head], ["e-800", "e-1000"]);
   assert.equal(filled(1, 10, 400_000).start, "e-8");
   assert.deepEqual(ids(filled(1, 3, 2_000_000).since("e-2")), [3]);

@@ -13,7 +13,7 @@ import { createPlatform } from "./platform.js";
 import { connectSse } from "./sse.js";
 
 const OTHER = /** @type {const} */ ({ sse: "cable", cable: "sse" });
-const COUNTED = /** @type {const} */ (["duplicates", "ignored", "reconnects", "characters"]);
+const COUNTED = /** @type {const} */ (["duplicates", "ignored", "reconnects", "bytes"]);
 
 /** An attempt that ended so says nothing about its transport: over the other one the server, or the page, would say the same. */
 const FAULTS_OF_OTHERS = ["offline", "hidden", "full", "server_restart", "too_slow", "unavailable", "no_url", "no_ticket"];
@@ -38,7 +38,7 @@ export function connect(options, connectors = { sse: connectSse, cable: connectC
   const cursor = createCursor(options.position);
   /** @type {Set<Transport>} */
   const refused = new Set(); // the transports of which the server has said that coming back is of no use
-  const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, characters: 0 }; // of the clients that were closed, and ours
+  const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, bytes: 0 }; // of the clients that were closed, and ours
   /** @type {State} */
   let state = "connecting";
   /** @type {Attempt} the one that is heard */

@@ -4,7 +4,7 @@
  * the confirmation carries a position: after a reconnect updates may then come twice, but none is missed.
  */
 import { createClient } from "./client.js";
-import { parseObject } from "./json.js";
+import { byteLength, parseObject } from "./json.js";
 
 export const PROTOCOLS = ["actioncable-v1-ext-json", "actioncable-v1-json"];
 
@@ -77,7 +77,7 @@ export function connectCable(options) {
         const frame = parseObject(data);
         if (!frame) return session.ignored("bad_json");
         if ("identifier" in frame && frame.identifier !== identifier) return session.ignored("unknown_identifier");
-        if (frame.type === undefined && "message" in frame) return session.update(frame.message, positionOf(frame), data.length);
+        if (frame.type === undefined && "message" in frame) return session.update(frame.message, positionOf(frame), byteLength(data));
         const answer = answers.get(frame.type);
         if (answer) answer(frame);
         else session.ignored("unknown_type");

@@ -29,7 +29,7 @@ const VERDICTS = ["fresh", "recovered", "gap"];
 export function createClient(options, { transport, createDial, ...limits }) {
   const platform = createPlatform(options.platform);
   const cursor = createCursor(options.position);
-  const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, characters: 0 };
+  const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, bytes: 0 };
   const dial = createDial(platform);
   const tell = createTell(options);
   let wasLive = false;
@@ -64,7 +64,7 @@ export function createClient(options, { transport, createDial, ...limits }) {
         });
       }),
       update: unlessOver((data, position, size) => {
-        stats.characters += size;
+        stats.bytes += size;
         if (position !== undefined && !cursor.advance(position)) return void (stats.duplicates += 1);
         if (data === undefined) return ignore("bad_json");
         stats.updates += 1;

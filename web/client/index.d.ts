@@ -40,7 +40,7 @@ export interface UpdateDetail {
   /** The position behind this update. */
   position: string;
   transport: Transport;
-  /** Characters received for it: of the event's data (SSE) or of the frame (cable). */
+  /** Bytes of UTF-8 received for it: of the event's data (SSE) or of the frame (cable). */
   size: number;
 }
 
@@ -66,7 +66,7 @@ export interface Stats {
   /** How often the client came back after it had been live. */
   reconnects: number;
   /** Received as updates, duplicates included. */
-  characters: number;
+  bytes: number;
 }
 
 /** What is needed of an EventSource. */

@@ -22,3 +22,17 @@ export function parseObject(text) {
   const value = typeof text === "string" ? parseJson(text) : undefined;
   return typeof value === "object" && value !== null && !Array.isArray(value) ? /** @type {Record<string, unknown>} */ (value) : undefined;
 }
+
+/**
+ * The bytes of a text in UTF-8. Counted in place: to encode each update for its length alone would cost its size in memory.
+ * @param {string} text
+ */
+export function byteLength(text) {
+  let bytes = text.length;
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    // Each half of a surrogate pair stands for two of its four bytes.
+    if (unit > 0x7f) bytes += unit > 0x7ff && (unit & 0xf800) !== 0xd800 ? 2 : 1;
+  }
+  return bytes;
+}

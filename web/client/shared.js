@@ -36,7 +36,7 @@ export function connectShared(options) {
   const tell = createTell(options);
   const cursor = createCursor(options.position);
   const tail = createTail(options.position);
-  const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, characters: 0 };
+  const stats = { updates: 0, duplicates: 0, ignored: 0, reconnects: 0, bytes: 0 };
   // Whether this tab is seen or kept for the Back button says nothing about the others: it leaves and comes, the connection stays.
   const ofConnection = { ...options, url: absoluteUrl(options.url, document), platform: { ...options.platform, document: undefined } };
   const name = `dashboard-rt 1 ${options.name ?? `${typeof options.url === "function" ? "" : options.url} ${options.stream}`}`;
@@ -205,7 +205,7 @@ export function connectShared(options) {
     // On plain v1 of Action Cable updates come without positions: the connection's stays where it was.
     const numbered = position !== after;
     if (numbered && isBehind(cursor.position, after)) return join(); // the one before it is missing
-    stats.characters += size;
+    stats.bytes += size;
     if (numbered && !cursor.advance(position)) return void (stats.duplicates += 1);
     tail.push(entry);
     stats.updates += 1;

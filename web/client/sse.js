@@ -5,7 +5,7 @@
  * used: they come after a fixed time without jitter, for ever with the ticket that was used up, and not at all after any status but 200.
  */
 import { createClient } from "./client.js";
-import { parseJson, parseObject } from "./json.js";
+import { byteLength, parseJson, parseObject } from "./json.js";
 
 const [OPEN, CLOSED] = [1, 2]; // of EventSource, spelled out so that a fake needs no constants
 /** Statuses after which coming back is of no use, where the EventSource tells them: 204 is how a server ends one (WHATWG HTML §9.2). */
@@ -47,7 +47,7 @@ export function connectSse(options) {
       retry = told.retry_ms ?? retry;
       session.verdict(told);
     });
-    on("message", ({ data, lastEventId }) => session.update(parseJson(data), lastEventId || undefined, data.length));
+    on("message", ({ data, lastEventId }) => session.update(parseJson(data), lastEventId || undefined, byteLength(data)));
     on("goodbye", ({ data }) => {
       const { reason, retry_ms: retryIn } = parseObject(data) ?? {};
       // A stream that ended because its ticket did would be asked for again with the same one, for ever.

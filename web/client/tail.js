@@ -1,11 +1,11 @@
 /**
  * The newest updates of a stream, without a hole between them: what a tab is given that joins a shared connection. Bounded in updates and
- * in characters. It knows no connection.
+ * in bytes. It knows no connection.
  */
 import { isBehind } from "./cursor.js";
 
-const ENTRIES = 200;
-const CHARACTERS = 1_000_000;
+const MAX_ENTRIES = 200;
+const MAX_BYTES = 1_000_000;
 
 /**
  * @typedef {{
@@ -18,7 +18,7 @@ export function createTail(start = "") {
   /** @type {Entry[]} */
   let entries = [];
   let head = start;
-  let characters = 0;
+  let bytes = 0;
 
   return {
     /** The position in front of the oldest entry. */
@@ -37,16 +37,16 @@ export function createTail(start = "") {
       if (!isBehind(head, entry.position)) return;
       entries.push(entry);
       head = entry.position;
-      characters += entry.size;
-      while (entries.length > ENTRIES || (characters > CHARACTERS && entries.length > 1)) {
-        characters -= /** @type {Entry} */ (entries.shift()).size;
+      bytes += entry.size;
+      while (entries.length > MAX_ENTRIES || (bytes > MAX_BYTES && entries.length > 1)) {
+        bytes -= /** @type {Entry} */ (entries.shift()).size;
       }
     },
     /** Start anew behind a hole. @param {string} position */
     reset(position) {
       entries = [];
       head = position;
-      characters = 0;
+      bytes = 0;
     },
     /**
      * The updates behind a position; undefined when some of them are not here, or never were.
