@@ -1,11 +1,12 @@
 /**
- * The dashboard itself: status, figures with their last minutes, activities. It draws what one feed has brought, and when that feed is
+ * The dashboard itself: status, figures with their last minutes, activities. It reads from one feed at a time, and when that feed is
  * not live it says how old this is. Everything that came over a wire goes into the page as text, never as markup.
  */
 import { fieldsOf, write } from "./fields.js";
 import { UNKNOWN, age, clock, figure, grade } from "./format.js";
+import { createReader } from "./reader.js";
 import { createSparkline } from "./sparkline.js";
-import { FIGURES } from "./update.js";
+import { FIGURES, readUpdate } from "./update.js";
 
 const LABELS = { cpu: "CPU", memory: "Memory", disk: "Disk", network: "Network", response_time: "Response time" };
 const UNITS = { network: "Mbit/s", response_time: "ms" };
@@ -13,18 +14,16 @@ const SPARKLINE_SECONDS = 120; // as far back as the charts below
 
 /**
  * @param {HTMLElement} element
- * @param {{now: () => number, wallNow: () => number}} clocks ms
+ * @param {{position: string, snapshot: unknown, now: () => number, wallNow: () => number}} options `snapshot`: the update at `position`, that
+ *   the page was drawn with; clocks in ms
  */
-export function createDashboard(element, { now, wallNow }) {
+export function createDashboard(element, { position, snapshot, now, wallNow }) {
   const fields = fieldsOf(element);
   const sparklines = createSparklines(element);
-  let plotted = null; // the figures that are in the sparklines: each reading has an object of its own
+  const reader = createReader({ position, latest: readUpdate(snapshot ?? {}), onFigures: plot });
   let listed = null;
 
-  function plot(figures) {
-    if (figures === plotted) return;
-    plotted = figures;
-    const at = now();
+  function plot(figures, at) {
     for (const [name, line] of Object.entries(sparklines)) {
       if (figures[name] !== null) line.add(at, figures[name]);
     }
@@ -40,15 +39,15 @@ export function createDashboard(element, { now, wallNow }) {
     fields.activities.replaceChildren(...activities.map(activityItem));
   }
 
+  if (reader.latest.figures) plot(reader.latest.figures, now());
+
   return {
-    /** Keep what an update of `feed` said, to be drawn later: the sparklines hold all of it. */
-    take({ latest }) {
-      if (latest.figures) plot(latest.figures);
-    },
+    /** Keep what `feed` has brought, to be drawn later: the sparklines hold all of it. */
+    take: reader.take,
     draw(feed) {
-      const { status, figures, activities } = feed.latest;
+      const { status, figures, activities } = reader.latest;
       element.dataset.state = feed.state;
-      write(fields["as-of"], freshness(feed, wallNow()));
+      write(fields["as-of"], freshness(feed, now() - reader.takenAt, wallNow()));
       if (status) drawStatus(fields, status);
       if (figures) drawFigures(fields, figures);
       if (activities) list(activities);
@@ -69,9 +68,9 @@ function createSparklines(element) {
 }
 
 /** A figure without its age would look like the present. */
-function freshness(feed, at) {
-  if (Number.isNaN(feed.age)) return feed.isLive ? `${feed.title}: no update yet` : `${feed.title} is ${feed.state}: no update yet`;
-  const updated = `as of ${clock(at - feed.age)}, ${age(feed.age)}`;
+function freshness(feed, old, at) {
+  if (Number.isNaN(old)) return feed.isLive ? `${feed.title}: no update yet` : `${feed.title} is ${feed.state}: no update yet`;
+  const updated = `as of ${clock(at - old)}, ${age(old)}`;
   return feed.isLive ? `${feed.title}, ${updated}` : `${feed.title} is ${feed.state}: ${updated}`;
 }
 

@@ -7,8 +7,8 @@ import { readUpdate } from "./update.js";
 
 /** A lag beyond this is no lag of a connection: the publisher has written another time than now into the update. In ms. */
 const IMPLAUSIBLE_LAG = 600_000;
-/** How many arrivals a feed keeps for who begins to read from it: a burst, or a minute and a half of ten updates a second. */
-const KEPT = 1000;
+/** How many arrivals a feed keeps for who begins to read from it: more than the sparklines have places for. */
+const KEPT = 200;
 
 let arrived = 0; // updates in this page, over all feeds
 

@@ -68,7 +68,8 @@ const transports = {
 
 const shown = settings.view === "both" ? Object.keys(transports) : [settings.view];
 const scales = { lag: createScale({ least: 5 }), rate: createScale({ least: 5 }) };
-const dashboard = createDashboard(at("#dashboard"), clocks);
+const start = { position: at("meta[name=stream-position]").content, snapshot: settings.snapshot };
+const dashboard = createDashboard(at("#dashboard"), { ...start, ...clocks });
 const connections = shown.map(createConnection);
 const feeds = connections.map(({ feed }) => feed);
 
@@ -79,8 +80,7 @@ function createConnection(transport) {
     title,
     clocks,
     samples: createSamples({ seconds: 120 }),
-    position: at("meta[name=stream-position]").content,
-    snapshot: settings.snapshot,
+    ...start,
     staleAfter: options.staleAfter,
     open: (callbacks) => open({ ...options, stream: settings.stream, ticket, ...callbacks }),
     onChange: () => {
