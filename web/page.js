@@ -60,9 +60,7 @@ const transports = {
     title: "WebSocket",
     endpoint: `Action Cable, ${settings.cable_endpoint}`,
     open: connectCable,
-    // Not less than the client's own 9 s: after many failures Chromium opens a WebSocket only after some seconds, and an attempt that is
-    // given up before would count as one more.
-    options: { url: settings.cable_endpoint, staleAfter: 2 * ping, lostAfter: Math.max(9000, 3 * ping) },
+    options: { url: settings.cable_endpoint, staleAfter: 2 * ping, lostAfter: 3 * ping },
   },
 };
 

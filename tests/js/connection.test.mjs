@@ -241,12 +241,17 @@ for (const wire of WIRES) {
     assert.deepEqual([client.state, Kind.all.length], ["live", 1]);
   });
 
-  it("an attempt that brings nothing is replaced", async () => {
-    const { client, Kind, advance } = await start(wire);
-    await advance(wire.lostAfter);
-    assert.equal(client.state, "waiting");
-    await advance(500);
-    assert.deepEqual([Kind.all.length, Kind.open], [2, 1]);
+  it("an attempt that brings nothing is replaced, but is granted the 5 s for which Chromium may hold it back, and as many more", async () => {
+    for (const lostAfter of [undefined, 200]) {
+      const { client, Kind, advance } = await startLive(wire, { lostAfter });
+      client.reconnect();
+      await advance(Math.max(lostAfter ?? wire.lostAfter, 10_000) - 1);
+      assert.equal(client.state, "connecting");
+      await advance(1);
+      assert.equal(client.state, "waiting");
+      await advance(500);
+      assert.deepEqual([Kind.all.length, Kind.open], [3, 1]);
+    }
   });
 
   for (const change of [-3_600_000, 3_600_000]) {

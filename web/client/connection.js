@@ -12,6 +12,11 @@ import { watchPage } from "./page-life.js";
 
 /** A timer this late means that the machine slept or the page was frozen: what was sent meanwhile may still be unread. In ms. */
 const GRACE = 2000;
+/**
+ * What an attempt is granted at least. After failures Chromium holds a WebSocket back for up to 5 s before it asks the server, and one that is
+ * given up meanwhile is one more failure to it. In ms.
+ */
+const LEAST_TO_CONNECT = 10_000;
 /** What a server may ask for is taken within these limits: a delay beyond 2^31 ms would make a timer fire at once. In ms. */
 const [SHORTEST_HINT, LONGEST_HINT] = [100, 600_000];
 
@@ -129,7 +134,10 @@ export function createConnection(platform, options) {
 
   // --- the watchdog: one timer that looks at a moment, instead of one set anew per message
 
-  const limit = () => (state === "live" ? Math.min(staleAfter, lostAfter) : lostAfter);
+  function limit() {
+    if (state === "connecting") return Math.max(lostAfter, LEAST_TO_CONNECT);
+    return state === "live" ? Math.min(staleAfter, lostAfter) : lostAfter;
+  }
 
   function watch(grace = 0) {
     clearTimeout(timer);
@@ -143,8 +151,8 @@ export function createConnection(platform, options) {
     if (silent < limit()) return watch();
     // Twice late is no sleep: in a hidden page each timer is.
     if (!again && now() - due > GRACE) return watch(GRACE);
-    if (silent >= lostAfter) lose({ reason: "silence" });
-    else become("stale");
+    if (state === "live" && silent < lostAfter) become("stale");
+    else lose({ reason: "silence" });
   }
 
   // --- the page

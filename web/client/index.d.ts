@@ -122,7 +122,7 @@ export interface ClientOptions extends Callbacks {
   healthyAfter?: number;
   /** SSE 20 000, cable 6 000: silence after which the state is `stale`. */
   staleAfter?: number;
-  /** SSE 30 000, cable 9 000: silence after which the connection is replaced. */
+  /** SSE 30 000, cable 9 000: silence after which the connection is replaced. An attempt is granted at least 10 000. */
   lostAfter?: number;
   /** 300 000: a page that is hidden for longer pauses its connection, and resumes when it is seen. Infinity: never. */
   hiddenLimit?: number;
