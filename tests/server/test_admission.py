@@ -95,6 +95,24 @@ def test_a_flood_of_newcomers_makes_room_for_itself_and_for_a_health_check() -> 
     held(work)
 
 
+def test_newcomers_that_cannot_come_in_cut_each_other_only_for_a_health_check() -> None:
+    async def work() -> None:
+        dialogue = limited(busy, 2)
+        await full_of(dialogue, 2)
+        silent = []
+        for _ in range(HEALTH_MARGIN):
+            silent.append(dialogue.connect())
+            await asyncio.sleep(0.01)
+        assert not any(wire.lost for wire in silent)
+        wire = dialogue.connect()
+        await dialogue.say(wire, UP)
+        assert answers(wire.said)[0][0] == 200
+        assert [each.lost for each in silent] == [True] + [False] * (HEALTH_MARGIN - 1)
+        await stop(dialogue)
+
+    held(work)
+
+
 def test_who_takes_its_last_answer_slowly_makes_room_too() -> None:
     async def work() -> None:
         dialogue = limited(echo, 1)
@@ -130,6 +148,22 @@ def test_a_full_server_answers_health_checks_and_no_more() -> None:
             wire.lose()
             await settle()
         assert not any(wire.lost for wire in wires) and dialogue.refusals == {"full": 4}
+        await stop(dialogue)
+
+    held(work)
+
+
+def test_who_still_reads_a_refusal_makes_no_room() -> None:
+    """It was above the cap itself: to cut it would let one more in, and so on."""
+
+    async def work() -> None:
+        dialogue = limited(busy, 2)
+        await full_of(dialogue, 2)
+        for _ in range(3):
+            wire = dialogue.connect()
+            await asyncio.sleep(0.1)
+            await dialogue.say(wire, get("/busy"))
+            assert wire.said.startswith(b"HTTP/1.1 503 ")
         await stop(dialogue)
 
     held(work)

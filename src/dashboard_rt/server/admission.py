@@ -53,6 +53,7 @@ class Admission:
         self._loop = asyncio.get_running_loop()
         self._unsent: dict[Watched, tuple[float, int]] = {}  # since when how many bytes wait to be taken
         self._waiting: list[Watched] = []  # whom to evict, the last one first
+        self._cut: set[Watched] = set()  # those that were, until they are gone
         self._next_list = 0.0
         Timer(min(LOOK_SECONDS, limits.timeout / 4), self._look)  # as long as the loop runs
 
@@ -71,7 +72,8 @@ class Admission:
     def count(self) -> int:
         """Return how many connections there are. None is counted twice: what is handed over leaves uvicorn's set."""
         self.streams = int(sum(map(self.limits.open_streams, self.labels)))
-        return len(self._connections) + self.inbound.open + self.streams
+        self._cut &= self._connections
+        return len(self._connections) - len(self._cut) + self.inbound.open + self.streams
 
     @property
     def full(self) -> bool:
@@ -85,27 +87,41 @@ class Admission:
         # A count that is cheap and at most too high: streams that have ended since the last one are still in it.
         if len(self._connections) + self.inbound.open + self.streams <= self.limits.connections:
             return True
-        if not self.full or self._make_room(newcomer):
+        excess = self.count - self.limits.connections
+        if excess <= 0 or self._evict(excess, newcomer):
             return True
-        if self.count > self.limits.connections + HEALTH_MARGIN:
+        excess -= HEALTH_MARGIN
+        if excess > 0 and not self._evict(excess, newcomer):
             self.limits.count("full")
-            newcomer.transport.abort()
+            self._abort(newcomer)
         return False
 
-    def _make_room(self, newcomer: Watched) -> bool:
-        """Cut the connection whose peer has kept us waiting longest: one that is idle, or sends a request slowly."""
+    def _evict(self, number: int, newcomer: Watched) -> bool:
+        """Cut those whose peers have kept us waiting longest: they are idle, or send a request slowly.
+
+        Nobody, where there are not so many: newcomers would cut each other, and who still reads that it was refused.
+        """
         if not self._waiting and self._loop.time() >= self._next_list:
             self._next_list = self._loop.time() + LIST_SECONDS * len(self._connections)
             self._waiting = [it for it in self._connections if it.deadline < NEVER and it is not newcomer]
             self._waiting.sort(key=lambda connection: -connection.deadline)
-        while self._waiting:
+        evicted: list[Watched] = []
+        while self._waiting and len(evicted) < number:
             connection = self._waiting.pop()
             if connection.deadline < NEVER:
-                connection.deadline = NEVER  # so that it is not taken for another one, until it is gone
-                self.limits.count(EVICTED)
-                connection.transport.abort()
-                return True
-        return False
+                evicted.append(connection)
+        if len(evicted) < number:
+            self._waiting = evicted[::-1]
+            return False
+        for connection in evicted:
+            self.limits.count(EVICTED)
+            self._abort(connection)
+        return True
+
+    def _abort(self, connection: Watched) -> None:
+        connection.deadline = NEVER  # so that it is not taken for another one, until it is gone
+        self._cut.add(connection)
+        connection.transport.abort()
 
     # ---- how long
 
