@@ -17,6 +17,7 @@ from tests.live.wire import until
 HERE = Path(__file__).parent / "node"
 KINDS = ("rails", "anycable-v1", "anycable-ext")  # of cable clients
 EVENT_SOURCE = "eventsource"
+OURS = "ours"  # connectSse over FetchEventSource
 
 
 def missing() -> str | None:
@@ -34,7 +35,7 @@ def missing() -> str | None:
 
 def client(server: Server, kind: str, stream: str, **more: Any) -> dict[str, Any]:
     """One client for node/follow.js."""
-    if kind == EVENT_SOURCE:
+    if kind in (EVENT_SOURCE, OURS):
         url = f"{server.address.origin}/dashboard/stream?stream={stream}"
     else:
         url = f"ws://{server.address.netloc}/cable"

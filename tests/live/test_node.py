@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from tests.live.conftest import Servers
 from tests.live.examples import running
 from tests.live.followers import follow
 from tests.live.server import TOKEN, Server
-from tests.live.stock import EVENT_SOURCE, KINDS, StockClients, client
+from tests.live.sse import SseClient
+from tests.live.stock import EVENT_SOURCE, KINDS, OURS, StockClients, client
 from tests.live.test_tickets import AUTH, ticket
-from tests.live.wire import until
+from tests.live.wire import ask, until
 
 Start = Callable[[Sequence[dict[str, Any]]], StockClients]
 
@@ -163,6 +166,51 @@ def test_an_event_source_comes_in_when_there_is_room(servers: Servers, start: St
         clients.wait(one["name"], "connected")
         server.publish("log0", {"n": 0})
         wait_for_all(clients, one["name"], 1)
+
+
+@pytest.mark.slow  # a server of its own
+def test_event_sources_come_in_when_a_server_without_a_connection_left_has_one(
+    servers: Servers, start: Start
+) -> None:
+    """All else is told 503 then, which would end the package's for good: an EventSource is cut without an answer."""
+    new = servers.new(SOON, MAX_CLIENTS="50")
+    new.command[:0] = ["prlimit", "--nofile=130:130"]  # a hundred of them are for other things
+    with new as server, ExitStack() as crowd:
+        for _ in range(30):
+            crowd.enter_context(SseClient(server.address, "/dashboard/stream?stream=log0"))
+        until(lambda: ask(server.address, "GET", "/dashboard").status == 503, "no connection is left")
+        sources = [client(server, kind, "log0") for kind in (EVENT_SOURCE, OURS)]
+        clients = start(sources)
+        for one in sources:
+            clients.wait(one["name"], "disconnected")
+            assert "code" not in clients.of(one["name"], "disconnected")[0]
+            assert not clients.of(one["name"], "connected") and not clients.of(one["name"], "closed")
+        crowd.close()
+        for one in sources:
+            clients.wait(one["name"], "connected")
+        server.publish("log0", {"n": 0})
+        for one in sources:
+            wait_for_all(clients, one["name"], 1)
+
+
+@pytest.mark.slow  # SQLite waits for two seconds
+def test_a_503_ends_the_package_and_not_ours(servers: Servers, start: Start) -> None:
+    """Single-use tickets cannot be checked while the database is away. The same comes from proxies."""
+    with servers.new(AUTH | SOON) as server:
+        first, second, third = (ticket(server, once=True) for _ in range(3))
+        theirs = client(server, EVENT_SOURCE, "log0")
+        theirs["url"] += f"&ticket={first}"
+        ours = client(server, OURS, "log0", tickets=[second, third])
+        with closing(sqlite3.connect(server.directory / "live.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            clients = start([theirs, ours])
+            clients.wait(theirs["name"], "closed")
+            assert clients.of(theirs["name"], "closed")[0]["code"] == 503
+            clients.wait(ours["name"], "disconnected")
+            told = clients.of(ours["name"], "disconnected")[0]
+            assert (told["reason"], told["code"]) == ("refused", 503)
+        clients.wait(ours["name"], "connected")
+        assert not clients.of(ours["name"], "closed")
 
 
 # ---- tickets (protocol §6)

@@ -1,12 +1,13 @@
-// Runs stock clients and prints what happens to them, one JSON object a line:
+// Runs stock clients, and ours beside them, and prints what happens to them, one JSON object a line:
 //   {"at": <ms since the start>, "client": NAME, "event": "connected" | "disconnected" | "message" | …, …}
 //
 //   node follow.js '[{"name": "rails", "kind": "rails", "url": "ws://…/cable", "stream": "s", "quiet": 60000}]'
 //
-// `kind` is rails, anycable-v1, anycable-ext or, with the address of the stream, eventsource.
+// `kind` is rails, anycable-v1, anycable-ext or, with the address of the stream, eventsource or ours.
 // `quiet` (ms): print "quiet-over" that long after the first connect.
 // `options` are those of createCable; with `issue` ({url, token}) their token is a short-lived ticket from there; with `refreshed`, a token,
 // anycable comes back with that one when its own has expired.
+// `tickets`: one for each attempt of ours.
 // The clients are used unchanged; only the globals that they expect of a browser are provided.
 import { WebSocket } from "ws"
 import { createCable } from "@anycable/core"
@@ -18,6 +19,7 @@ globalThis.document ??= { visibilityState: "visible" }
 globalThis.self ??= globalThis
 
 const { adapters, createConsumer } = await import("@rails/actioncable")
+const { connectSse, FetchEventSource } = await import("../../../web/client/index.js")
 adapters.WebSocket = WebSocket
 
 const CHANNEL = "DashboardUpdatesChannel"
@@ -67,11 +69,24 @@ function eventSource(client, report, connected) {
     report(source.readyState === EventSource.CLOSED ? "closed" : "disconnected", { code }))
 }
 
+function ours(client, report, connected) {
+  // Not with the document that stock clients are given, which has no events.
+  const platform = { EventSource: FetchEventSource, window: undefined, document: undefined }
+  connectSse({
+    url: client.url, ticket: client.tickets && (() => client.tickets.shift()), platform, backoffBase: 100,
+    onVerdict: verdict => { report("connected", verdict); connected() },
+    onUpdate: message => report("message", { message }),
+    onState: (state, { reason, status }) => (state === "waiting" || state === "closed") &&
+      report(state === "waiting" ? "disconnected" : "closed", { reason, code: status }),
+  })
+}
+
 const KINDS = {
   "rails": rails,
   "anycable-v1": anycable.bind(null, "actioncable-v1-json"),
   "anycable-ext": anycable.bind(null, "actioncable-v1-ext-json"),
   "eventsource": eventSource,
+  "ours": ours,
 }
 
 /** A ticket that is over in a second is asked for here: Node itself may need longer to start. */
