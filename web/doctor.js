@@ -124,7 +124,7 @@ function createView() {
       phase(true);
       progress.value = 0;
       results.replaceChildren();
-      about.textContent = `Both transports are opened on the way that this page takes to its server, and watched for ${seconds} s.`;
+      about.textContent = `Both transports are opened on the way that this page takes to its server, and watched for at most ${seconds} s.`;
       status.textContent = "Watching both transports …";
     },
     progressed: (part) => (progress.value = Math.min(1, part)),

@@ -109,8 +109,11 @@ function draw() {
   for (const { panel } of connections) panel.draw();
   drawnAt = wallNow();
   write(at("#comparison"), describeComparison(feeds));
+  at("#comparison").dataset.level = feeds.some(isTroubled) ? "attention" : "";
   write(at("#clock"), describeOffset());
 }
+
+const isTroubled = ({ state, completeness }) => completeness.loss !== "" || (state !== "live" && state !== "connecting");
 
 const drawing = createDrawing({ draw, leastGap: () => (calm.matches ? 1000 : 100) });
 

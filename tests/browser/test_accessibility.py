@@ -62,12 +62,12 @@ def drawn(server: Server) -> Server:
     return server
 
 
-def faults(page: Page, axe: Path, rules: list[str] | None = None) -> list[str]:
+def faults(page: Page, axe: Path, rules: list[str] | None = None, within: str = "html") -> list[str]:
     """The grave faults that axe-core finds, by these rules alone where they are given: the rule and the elements."""
     if not page.evaluate("'axe' in globalThis"):
         page.add_script_tag(path=axe)
     options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
-    found = page.evaluate("options => axe.run(options)", options)["violations"]
+    found = page.evaluate("([within, options]) => axe.run(within, options)", [within, options])["violations"]
     return [
         f"{fault['id']}: {[node['html'][:160] for node in fault['nodes'][:3]]}"
         for fault in found
@@ -75,12 +75,14 @@ def faults(page: Page, axe: Path, rules: list[str] | None = None) -> list[str]:
     ]
 
 
-def faults_by_scheme(page: Page, axe: Path) -> list[str]:
+def faults_by_scheme(page: Page, axe: Path, within: str = "html") -> list[str]:
     """As `faults`, in light, and in dark by the rules of colours."""
     found = []
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
-        found += [f"{scheme}: {fault}" for fault in faults(page, axe, COLOURS if scheme == "dark" else None)]
+        found += [
+            f"{scheme}: {fault}" for fault in faults(page, axe, COLOURS if scheme == "dark" else None, within)
+        ]
     return found
 
 
@@ -118,6 +120,43 @@ def test_axe_finds_nothing_grave_while_the_server_is_away(
         assert faults_by_scheme(page, axe) == []
     finally:
         drawn.start()
+
+
+def test_the_open_doctor_holds_the_focus_until_escape_gives_it_back(
+    drawn: Server, unguarded: BrowserContext, axe: Path
+) -> None:
+    page = unguarded.new_page()
+    page.set_viewport_size(PHONE)
+    page.goto(drawn.address.origin + "/dashboard")
+    wait_for_state(page, VIEWS["/dashboard"], "live")
+    opener = page.get_by_role("button", name="Check the connection")
+    opener.press("Enter")
+    dialog = page.get_by_role("dialog", name="Connection check")
+    expect(dialog.get_by_role("button", name="Finish now")).to_be_visible()
+    assert faults(page, axe, within="dialog") == []
+    assert stops(page) == {"Close", "Finish now"}
+    dialog.get_by_role("button", name="Finish now").press("Enter")
+    expect(dialog.get_by_role("button", name="Copy report")).to_be_visible()
+    expect(dialog.get_by_role("heading", name="Connection check")).to_be_focused()
+    assert faults_by_scheme(page, axe, "dialog") == []
+    assert stops(page) == {"Close", "Check again", "Copy report"}
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(opener).to_be_focused()
+
+
+def stops(page: Page) -> set[str]:
+    """The buttons that Tab reaches in eight steps forth and back, none of which may lead out of the dialog."""
+    reached = set()
+    for key in ["Tab"] * 8 + ["Shift+Tab"] * 8:
+        page.keyboard.press(key)
+        if page.evaluate("document.activeElement === document.body"):
+            continue  # where the page ends and begins again
+        assert page.evaluate("document.activeElement.closest('dialog') !== null")
+        assert page.evaluate(FOCUSED)["marked"]
+        if page.evaluate("document.activeElement.tagName") == "BUTTON":  # or the dialog, which scrolls
+            reached.add(page.evaluate("document.activeElement.textContent"))
+    return reached
 
 
 @pytest.mark.parametrize("path", VIEWS)

@@ -299,7 +299,9 @@ def test_what_is_missing_is_said(
         expect(field(page, "sse", "loss")).to_have_text(re.compile(r"^14 updates / \d+ s missing$"))
         expect(field(page, "sse", "position")).to_have_text(newest)
         expect(field(page, "cable", "loss")).to_have_text("")
-        expect(page.locator("#comparison")).to_contain_text("but Server-Sent Events has 14 updates / ")
+        comparison = page.locator("#comparison")
+        expect(comparison).to_contain_text("but Server-Sent Events has 14 updates / ")
+        expect(comparison).to_have_attribute("data-level", "attention")
 
 
 @pytest.mark.slow  # the page asks every 5 seconds
