@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import OpenPage
 from tests.browser.test_examples import listens
 from tests.live.cable import EXT
-from tests.live.clients_document import NODE, block, blocks, install_package
+from tests.live.clients_document import DOCUMENT, NODE, block, blocks, install_package
 from tests.live.examples import running
 from tests.live.server import Server, free_port
 from tests.live.test_proxies import BARE
@@ -27,7 +28,7 @@ STREAM = "dashboard_updates"
 PAGE = """\
 <!doctype html>
 <link rel="icon" href="data:," />
-<script type="importmap">{import_map}</script>
+{import_map}
 <script>
   const session = {session}, drawn = [], warned = [];
   const draw = data => drawn.push(data.n), show = () => {{}}, warn = text => warned.push(text);
@@ -36,12 +37,13 @@ PAGE = """\
 </script>
 <script type="module">{block}</script>
 """
-IMPORTS = {
-    "dashboard-rt-client": "./node_modules/dashboard-rt-client/index.js",
+STOCK = {
     "@rails/actioncable": "./actioncable.esm.js",
     "@anycable/core": "./node_modules/@anycable/core/index.js",
     "nanoevents": "./node_modules/nanoevents/index.js",
 }
+[SHOWN] = re.findall(r'`(<script type="importmap">.*</script>)`', DOCUMENT)
+IMPORT_MAP = SHOWN.replace("}}", f", {json.dumps(STOCK)[1:-1]}}}}}")
 ACTION_CABLE = NODE / "node_modules" / "@rails" / "actioncable" / "app" / "assets" / "javascripts"
 
 
@@ -87,7 +89,7 @@ def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 def module_page(script: str, session: Any = None) -> str:
-    return PAGE.format(import_map=json.dumps({"imports": IMPORTS}), session=json.dumps(session), block=script)
+    return PAGE.format(import_map=IMPORT_MAP, session=json.dumps(session), block=script)
 
 
 def draws_each_update_once(page: Page, server: Server, stream: str = STREAM) -> None:

@@ -39,13 +39,14 @@ def install_package(directory: Path) -> None:
     """Pack the client and install it, by the commands of the document, in a folder that holds nothing else of ours."""
     needs.node()
     needs.node_modules(NODE)
-    shutil.copytree(ROOT / "web" / "client", directory / "web" / "client")
+    checkout = directory / "checkout"
+    shutil.copytree(ROOT / "web" / "client", checkout / "web" / "client")
     commands = re.findall(r"^npm .*$", SECTIONS["In five minutes"], re.MULTILINE)
     assert [command.split()[1] for command in commands] == ["pack", "install"]
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     for command in commands:
         done = subprocess.run(
-            command.split(),
+            command.replace("../dashboard-rt/", f"{checkout}/").split(),
             cwd=directory,
             env={**env, "npm_config_offline": "true", "npm_config_audit": "false"},
             capture_output=True,
@@ -54,4 +55,4 @@ def install_package(directory: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    shutil.rmtree(directory / "web")  # what was installed must not need it
+    shutil.rmtree(checkout)  # what was installed must not need it
