@@ -64,10 +64,9 @@ export function createHost(options, tail, emit) {
   return {
     /** Messages of the tabs: `join` with a position, `ping`, `wake`, `reconnect`, `switch`. */
     receive(message, reply) {
-      const { state } = standing;
       if (message.type === "join") reply({ type: "welcome", host, ...describe(), ...catchUp(message.position), start: known ? tail.start : undefined });
       if (message.type === "ping") send("pong");
-      if (message.type === "wake" && (state === "waiting" || state === "stale")) client.reconnect();
+      if (message.type === "wake") wake(client);
       if (message.type === "reconnect") client.reconnect();
       if (message.type === "switch") client.switchTo(message.transport);
     },
@@ -77,4 +76,9 @@ export function createHost(options, tail, emit) {
       client.close();
     },
   };
+}
+
+/** Something good has happened: do not sit out a delay. @param {import("./index.d.ts").Client} client */
+export function wake(client) {
+  if (client.state === "waiting" || client.state === "stale") client.reconnect();
 }

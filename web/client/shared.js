@@ -9,7 +9,7 @@ import { createTell } from "./callbacks.js";
 import { createCursor, isBehind } from "./cursor.js";
 import { watchPage } from "./page-life.js";
 import { createPlatform } from "./platform.js";
-import { createHost } from "./shared-host.js";
+import { createHost, wake } from "./shared-host.js";
 import { openLocks } from "./shared-locks.js";
 import { openPort } from "./shared-port.js";
 import { createTail } from "./tail.js";
@@ -326,11 +326,6 @@ export function connectShared(options) {
       if (state !== "closed") end({ transport, reason: "closed" });
     },
   };
-}
-
-/** Something good has happened: do not sit out a delay. @param {import("./index.d.ts").Client} client */
-function wake(client) {
-  if (client.state === "waiting" || client.state === "stale") client.reconnect();
 }
 
 /**
