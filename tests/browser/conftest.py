@@ -46,7 +46,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose page may publish, with no collectors: its only updates are those of the tests."""
-    with Server(tmp_path_factory.mktemp("server"), {"JOBS": "off", "DEMO": "on"}) as running:
+    # After a cut each test would wait for the server's longest time to come back. In ms.
+    settings = {"JOBS": "off", "DEMO": "on", "RETRY_MAX": "1500"}
+    with Server(tmp_path_factory.mktemp("server"), settings) as running:
         yield running
 
 
