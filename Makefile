@@ -28,6 +28,10 @@ chaos: .venv/dev  ## ten minutes of random faults on servers, PostgreSQL and Red
 	@scripts/setup-services
 	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
 
+dyno: .venv/dev  ## the Procfile as Heroku would run it, behind a router like Heroku's; ARGS="--web 2" and more: ARGS=--help
+	@scripts/setup-services
+	@exec $(PY) -m tests.dyno $(ARGS)
+
 check: .venv/dev  ## ruff, mypy, types and size of web/client, and that our documents say and show what their result files say, and name what there is
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -54,4 +58,4 @@ bench: .venv/dev  ## about a minute: SSE and cable side by side
 .DEFAULT:
 	@echo "There is no 'make $@'. There is:" >&2; $(MAKE) -s help >&2; exit 2
 
-.PHONY: help run test test-slow test-nightly chaos check docs bench
+.PHONY: help run test test-slow test-nightly chaos dyno check docs bench
