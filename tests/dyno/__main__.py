@@ -31,6 +31,7 @@ The app is at      {url}/dashboard
   Its certificate is made for this run: a browser asks whether to go on, curl needs -k.
 Publish with       curl -k -H "Authorization: Bearer {publish_token}" -d '{{"n": 1}}' {url}/streams/dashboard_updates
 Look inside with   curl -k -H "Authorization: Bearer {ops_token}" {url}/dashboard/debug
+Follow it with     SSL_CERT_FILE={certificate} .venv/bin/dashboard-rt listen {url}
 {help}"""
 
 
@@ -143,7 +144,7 @@ def main(
 
 def greet(app: App) -> None:
     tokens = {"publish_token": app.config["PUBLISH_TOKEN"], "ops_token": app.config["OPS_TOKEN"]}
-    click.echo(HELLO.format(url=app.url, help=HELP, **tokens))
+    click.echo(HELLO.format(url=app.url, certificate=app.certificate, help=HELP, **tokens))
 
 
 if __name__ == "__main__":

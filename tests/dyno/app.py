@@ -33,7 +33,7 @@ MANIFEST = json.loads((ROOT / "app.json").read_text())
 REDIS_PLAN = ("--maxclients", "20", "--timeout", "300", "--maxmemory", "25mb")
 POSTGRES_CONNECTIONS = 20
 SAMPLE_SECONDS = 20.0  # between two looks at their memory
-CRASH_SECONDS = 600.0  # a dyno that crashes again within them is not started again by itself
+CALM_SECONDS = 10.0  # at least, between a dyno's start and the next one when it crashes
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class App:
         self._directory = directory
         self._log = log
         certificate = self_signed(directory)
+        self.certificate = certificate.certificate
         for name in ("redis", "postgres"):
             (directory / name).mkdir()
         self.redis = RedisServer(directory / "redis", *REDIS_PLAN, tls=certificate)
@@ -68,7 +69,7 @@ class App:
         )
         self.config = {**config_of_manifest(), **self._addons(), **plan.config}
         self._stack = contextlib.ExitStack()
-        self._crashed: dict[str, float] = {}  # when, by the dyno's name
+        self._started: list[Dyno] = []
         self._sampled = time.monotonic()
 
     def _addons(self) -> dict[str, str]:
@@ -95,6 +96,8 @@ class App:
     def _end(self) -> None:
         self.router.route(())
         self._stop(self.dynos)
+        for dyno in self._started:  # of a deploy that was not brought to its end
+            dyno.kill()
 
     @property
     def url(self) -> str:
@@ -104,16 +107,17 @@ class App:
 
     def deploy(self) -> bool:
         """Make a release of the files as they are now. One whose `release` fails changes nothing."""
+        before = self._slug
         self.version += 1
-        slug = self._slug
-        copy_tracked_files(slug)
+        copy_tracked_files(self._slug)
         release = self._start(f"release.{self.version}", "release")
         if status := release.run():
             self._say(f"Release v{self.version} failed with status {status}: the one before it goes on")
+            shutil.rmtree(self._slug)
             self.version -= 1
-            shutil.rmtree(slug)
             return False
         self._say(f"Release v{self.version} created")
+        shutil.rmtree(before, ignore_errors=True)
         self.restart()
         return True
 
@@ -132,17 +136,15 @@ class App:
         """Start dynos again that have crashed, and tell of those that take too much memory: call it now and then."""
         for dyno in self.dynos:
             if dyno.state in ("crashed", "complete"):
-                self._mourn(dyno)
+                self._start_again(dyno)
         if time.monotonic() > self._sampled + SAMPLE_SECONDS:
             self._sampled = time.monotonic()
             for dyno in self.dynos:
                 warn_of_memory(dyno, self._log)
 
-    def _mourn(self, dyno: Dyno) -> None:
-        last = self._crashed.get(dyno.name)
-        if last is not None and time.monotonic() < last + CRASH_SECONDS:
+    def _start_again(self, dyno: Dyno) -> None:
+        if time.monotonic() < dyno.started + CALM_SECONDS:
             return
-        self._crashed[dyno.name] = time.monotonic()
         self._log(f"heroku[{dyno.name}]", "State changed from up to crashed")
         dyno.wait()
         again = self._start(dyno.name, dyno.name.partition(".")[0])

@@ -44,6 +44,7 @@ class Dyno:
         self.name = name
         self.port = free_port()
         self.directory = directory
+        self.started = time.monotonic()
         self.stopping = False
         self._log = log
         self._listens = False
@@ -78,8 +79,9 @@ class Dyno:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._log(f"app[{self.name}]", line.decode(errors="replace").rstrip("\n"))
+        with self.process.stdout as output:
+            for line in output:
+                self._log(f"app[{self.name}]", line.decode(errors="replace").rstrip("\n"))
 
     def _say(self, what: str) -> None:
         self._log(f"heroku[{self.name}]", what)
@@ -158,8 +160,6 @@ class Dyno:
     def _finish(self) -> int:
         status = self.process.wait()
         self._reader.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
         self._say(f"Process exited with status {status}")
         shutil.rmtree(self.directory, ignore_errors=True)
         return status
@@ -173,6 +173,7 @@ class Dyno:
         """End all of it at once, as a machine does that fails."""
         while not self._ends_in(0):
             self._signal(signal.SIGKILL)
+        self._reader.join()
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self.processes():

@@ -175,13 +175,13 @@ class Router:
         """Choose among those that are up; wait for one that starts."""
         deadline = self._loop.time() + self.limits.boot
         while True:
-            states = {dyno: dyno.state for dyno in self._dynos}
-            up = [dyno for dyno, state in states.items() if state == "up"]
+            states = [(dyno, dyno.state) for dyno in self._dynos]
+            up = [dyno for dyno, state in states if state == "up"]
             if up:
                 if self.limits.active is not None and self.active >= self.limits.active * len(up):
                     raise Refused("H11")
                 return random.choice(up)
-            if "starting" not in states.values():
+            if not any(state == "starting" for _, state in states):
                 raise Refused("H10" if states else "H14")
             if self._loop.time() > deadline:
                 raise Refused("H20")
