@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 import uvloop
 
 from tests.live.cable import EXT, V1, command, frame, identifier
-from tests.live.wire import Address, request_bytes
+from tests.live.wire import Address, request_bytes, unverified
 
 LOST_SECONDS = 0.5  # before a client comes back that was told nothing
 CLOSE_FRAME = 0x88
@@ -125,7 +125,9 @@ class Member(asyncio.Protocol):
     async def _connect(self) -> None:
         address = self.crowd.address
         try:
-            await self.crowd.loop.create_connection(lambda: self, address.host, address.port)
+            await self.crowd.loop.create_connection(
+                lambda: self, address.host, address.port, ssl=unverified() if address.tls else None
+            )
         except OSError:
             self.connection_lost(None)
 

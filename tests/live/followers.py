@@ -142,6 +142,9 @@ class SseFollower(Follower):
         if position is not None:
             target += f"&last_event_id={quote(position)}"
         self.client = SseClient(address, target, rcvbuf=rcvbuf)
+        if self.client.head.status == 503:
+            self.client.close()
+            raise Unavailable(self.client.head)
         assert self.client.head.status == 200, self.client.head
         self._first()
 

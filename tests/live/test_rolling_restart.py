@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.live.conftest import Servers
 from tests.live.crowd import CableMember, Crowd, ExtMember, Member, SseMember, Told
-from tests.live.server import Api, Server
+from tests.live.publishing import RATE, updates
+from tests.live.server import Server
 from tests.live.wire import Address, ask, until
 from tests.services.nginx import Nginx
 
 CLIENTS: Sequence[type[Member]] = [SseMember] * 500 + [CableMember] * 250 + [ExtMember] * 250
-RATE = 50  # updates a second
-
-
-@contextmanager
-def updates(address: Address, stream: str) -> Iterator[list[int]]:
-    """Publish numbers to a stream, from 1 on, in their order; the list has those that were acknowledged."""
-    acknowledged: list[int] = []
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def publish() -> None:
-        api = Api(address)
-        try:
-            while not stop.wait(1 / RATE):
-                n = len(acknowledged) + 1
-                api.publish(stream, {"n": n}, key=f"number {n}")
-                acknowledged.append(n)
-        except BaseException as error:  # noqa: BLE001  the test has to know
-            failed.append(error)
-        finally:
-            api.connection.close()
-
-    thread = threading.Thread(target=publish, daemon=True)
-    thread.start()
-    yield acknowledged
-    stop.set()
-    thread.join(20)
-    assert not failed, failed
 
 
 def restart(server: Server, crowd: Crowd) -> list[Told]:

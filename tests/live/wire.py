@@ -68,13 +68,13 @@ class Address(NamedTuple):
         try:
             sock.connect((self.host, self.port))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _unverified().wrap_socket(sock) if self.tls else sock
+            return unverified().wrap_socket(sock) if self.tls else sock
         except BaseException:
             sock.close()
             raise
 
 
-def _unverified() -> ssl.SSLContext:
+def unverified() -> ssl.SSLContext:
     """TLS without checks: the certificate is the test's own."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
