@@ -32,7 +32,14 @@ CODES = {
 VIA = b"1.1 heroku-router"
 # Of one connection only (RFC 9110 §7.6.1). h11 needs `transfer-encoding`, and writes its own.
 HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"}
-REPLACED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-port", b"x-request-start", b"via"}
+ADDED = {
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-port",
+    b"x-request-id",
+    b"x-request-start",
+    b"via",
+}
 APOLOGY = b"<!DOCTYPE html><title>Application error</title><p>The app could not answer. Its log says more.\n"
 
 
@@ -307,7 +314,7 @@ class Exchange:
     def _forwarded(self) -> h11.Request:
         """Return the request as the dyno gets it."""
         line, request = self.line, self._request
-        headers = [it for it in request.headers if it[0] not in HOP_BY_HOP | REPLACED | {b"x-request-id"}]
+        headers = [it for it in request.headers if it[0] not in HOP_BY_HOP | ADDED]
         if b"upgrade" in self._headers:
             headers += [(b"connection", b"Upgrade"), (b"upgrade", self._headers[b"upgrade"])]
         added = {

@@ -108,7 +108,11 @@ class Router:
 
     async def _serve(self, sock: socket.socket) -> None:
         """Serve a connection of a client: one request after the other."""
-        tls = await self._speaks_tls(sock)
+        try:
+            tls = await self._speaks_tls(sock)
+        except asyncio.CancelledError:
+            sock.close()
+            raise
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
         with suppress(OSError, Gone):
@@ -124,7 +128,7 @@ class Router:
                 client.close()
 
     async def _speaks_tls(self, sock: socket.socket) -> bool:
-        """Look at the first byte, and leave it there."""
+        """Look at the first byte, and leave it there. Some connect and say nothing for long."""
         readable = asyncio.Event()
         self._loop.add_reader(sock, readable.set)
         try:

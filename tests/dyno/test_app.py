@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -124,8 +124,10 @@ def test_a_stream_without_heartbeats_is_cut(certificate: Certificate, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.limit(120)
-def test_a_deploy_loses_and_doubles_nothing(app: App, address: Address, log: Logged) -> None:
+@pytest.mark.parametrize("preboot", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_a_deploy_loses_and_doubles_nothing(app: App, address: Address, log: Logged, preboot: bool) -> None:
     """The old dyno gets SIGTERM twice while the new one starts; clients come back to where they were."""
+    app.plan = replace(app.plan, preboot=preboot)
     with Crowd(address, STREAM, CLIENTS) as crowd:
         until(crowd.all_here, "all are connected")
         with updates(address, STREAM, patient=True) as acknowledged:
@@ -159,7 +161,7 @@ def test_a_release_that_fails_leaves_the_one_before_it(app: App, address: Addres
 
 @pytest.mark.slow
 @pytest.mark.limit(120)
-@pytest.mark.parametrize("fault", ["kill", "freeze"])
+@pytest.mark.parametrize("fault", ["kill", pytest.param("freeze", marks=pytest.mark.nightly)])
 def test_it_boots_while_redis_is_away(app: App, address: Address, fault: str) -> None:
     """A web dyno that does not listen after 60 seconds is killed; then its updates come by way of the database."""
     getattr(app.redis, fault)()

@@ -112,6 +112,14 @@ def test_a_request_gets_to_the_dyno_with_the_headers_of_the_router(
     }
 
 
+def test_who_connects_and_says_nothing_holds_nobody_up(certificate: Certificate) -> None:
+    with routed(certificate, [Fake()]) as (address, _):
+        silent = Wire(address._replace(tls=False).connect())
+        assert ask(address, "GET", "/").status == 200
+    with pytest.raises(Closed):
+        silent.fill()
+
+
 def test_connections_are_kept_on_both_sides(certificate: Certificate) -> None:
     dyno = Fake()
     with routed(certificate, [dyno]) as (address, lines):
