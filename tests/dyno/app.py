@@ -5,6 +5,7 @@ It is made of the repository's own files: `Procfile` and `app.json`, and a slug 
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import json
 import secrets
@@ -109,7 +110,7 @@ class App:
         """Make a release of the files as they are now. One whose `release` fails changes nothing."""
         before = self._slug
         self.version += 1
-        copy_tracked_files(self._slug)
+        build_slug(self._slug)
         release = self._start(f"release.{self.version}", "release")
         if status := release.run():
             self._say(f"Release v{self.version} failed with status {status}: the one before it goes on")
@@ -204,13 +205,16 @@ def config_of_manifest() -> dict[str, str]:
     }
 
 
-def copy_tracked_files(target: Path) -> None:
-    """Copy what git tracks, as it is in the working tree."""
+def build_slug(target: Path) -> None:
+    """Copy what git tracks, as it is in the working tree, without what `.slugignore` names; compile it."""
     listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], stdout=subprocess.PIPE, check=True)
+    ignored = {line for line in (ROOT / ".slugignore").read_text().splitlines() if not line.startswith("#")}
     for name in listed.stdout.decode().split("\0")[:-1]:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # deleted, and not committed yet
-            shutil.copy(ROOT / name, target / name, follow_symlinks=False)
+        if ignored.isdisjoint(Path(name).parts[:1]):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # deleted, and not committed yet
+                shutil.copy(ROOT / name, target / name, follow_symlinks=False)
+    compileall.compile_dir(target / "src", quiet=1)  # once, instead of at each start
 
 
 def warn_of_memory(dyno: Dyno, log: Log) -> None:

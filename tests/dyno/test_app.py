@@ -18,7 +18,7 @@ from tests.dyno.exchange import Limits, Line
 from tests.dyno.router import Router
 from tests.live.crowd import CableMember, Crowd, ExtMember, Member, SseMember
 from tests.live.followers import TRANSPORTS, follow
-from tests.live.publishing import BEARER, RATE, updates
+from tests.live.publishing import BEARER, updates
 from tests.live.server import FORBIDDEN, TOKEN, Server
 from tests.live.sse import Ended, SseClient
 from tests.live.wire import Address, ask, until
@@ -26,13 +26,14 @@ from tests.services.certificates import Certificate
 from tests.services.process import service_directory
 
 pytestmark = pytest.mark.live
-STREAM = "ledger"
+STREAMS = ("idle", "deploy", "preboot", "redis-kill", "redis-freeze")  # of each test its own
+FLOW = 10  # updates, after which they flow
 CLIENTS: Sequence[type[Member]] = [SseMember] * 40 + [CableMember] * 20 + [ExtMember] * 20
 SCALE = 20  # by which heartbeats and the router's silence are shorter than they are by default
 SILENCE = Limits().silence / SCALE
 CONFIG = {
     "PUBLISH_TOKEN": TOKEN,
-    "STREAMS": f"dashboard_updates:state,{STREAM}:log",
+    "STREAMS": ",".join(["dashboard_updates:state", *(f"{name}:log" for name in STREAMS)]),
     "SSE_HEARTBEAT": f"{15 / SCALE}",
     "CABLE_PING": f"{3 / SCALE}",
     "JOBS": "off",
@@ -83,12 +84,12 @@ def test_both_transports_live_longer_than_the_router_bears_silence(
     app: App, address: Address, log: Logged
 ) -> None:
     """Heartbeats alone keep them, at the ratio that the defaults have. What the worker publishes arrives, too."""
-    clients = [follow(transport, address, STREAM) for transport in TRANSPORTS]
+    clients = [follow(transport, address, "idle") for transport in TRANSPORTS]
     for client in clients:
         interval = float(CONFIG["SSE_HEARTBEAT" if client.transport == "sse" else "CABLE_PING"])
         while client.beats < math.ceil(1.5 * SILENCE / interval):
             client.beat()
-    assert ask(address, "POST", f"/streams/{STREAM}", [BEARER], b'{"n":1}').status == 201
+    assert ask(address, "POST", "/streams/idle", [BEARER], b'{"n":1}').status == 201
     for client in clients:
         assert client.numbers(1) == [1]
     with follow("sse", address, "dashboard_updates") as dashboard:
@@ -128,17 +129,18 @@ def test_a_stream_without_heartbeats_is_cut(certificate: Certificate, tmp_path: 
 def test_a_deploy_loses_and_doubles_nothing(app: App, address: Address, log: Logged, preboot: bool) -> None:
     """The old dyno gets SIGTERM twice while the new one starts; clients come back to where they were."""
     app.plan = replace(app.plan, preboot=preboot)
-    with Crowd(address, STREAM, CLIENTS) as crowd:
+    stream = "preboot" if preboot else "deploy"
+    with Crowd(address, stream, CLIENTS) as crowd:
         until(crowd.all_here, "all are connected")
-        with updates(address, STREAM, patient=True) as acknowledged:
-            until(lambda: len(acknowledged) >= RATE, "updates flow")
+        with updates(address, stream, patient=True) as acknowledged:
+            until(lambda: len(acknowledged) >= FLOW, "updates flow")
             version, old = app.version, app.dynos
             assert app.deploy()
             assert app.version == version + 1
             assert [dyno.process.returncode for dyno in old] == [0, 0]
             until(crowd.all_here, "all are back")
             before = len(acknowledged)
-            until(lambda: len(acknowledged) >= before + RATE, "updates still flow")
+            until(lambda: len(acknowledged) >= before + FLOW, "updates still flow")
         until(lambda: crowd.all_have(acknowledged[-1]), "all have every update")
         assert len(crowd.told) == len(CLIENTS), "each was told goodbye, once"
         assert crowd.surprises == 0, "no connection ended otherwise"
@@ -170,8 +172,9 @@ def test_it_boots_while_redis_is_away(app: App, address: Address, fault: str) ->
         assert app.dynos[0].state == "up"
         until(lambda: ask(address, "GET", "/up").status == 200, "it serves")
         assert ask(address, "GET", "/ready").json()["broker"] is False
-        clients = [follow(transport, address, STREAM) for transport in TRANSPORTS]
-        assert ask(address, "POST", f"/streams/{STREAM}", [BEARER], b'{"n":2}').status == 201
+        stream = f"redis-{fault}"
+        clients = [follow(transport, address, stream) for transport in TRANSPORTS]
+        assert ask(address, "POST", f"/streams/{stream}", [BEARER], b'{"n":2}').status == 201
         for client in clients:
             assert client.numbers(1) == [2]
     finally:
@@ -184,7 +187,7 @@ def test_https_is_forced(app: App, address: Address) -> None:
     plain = address._replace(tls=False)
     moved = ask(plain, "GET", "/dashboard?a=b")
     assert (moved.status, moved.head.get("location")) == (308, f"{address.origin}/dashboard?a=b")
-    assert ask(plain, "POST", f"/streams/{STREAM}", [BEARER], b"{}").status == 403
+    assert ask(plain, "POST", "/streams/idle", [BEARER], b"{}").status == 403
     page = ask(address, "GET", "/dashboard")
     assert (page.status, page.head.get("strict-transport-security")) == (200, "max-age=31536000")
 
