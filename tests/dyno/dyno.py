@@ -36,7 +36,7 @@ class Memory(NamedTuple):
 
 
 class Dyno:
-    """`command` runs in bash below `directory`, which is emptied and filled from `slug` at the start."""
+    """`command` runs in bash in `directory`, a copy of `slug` that is made at the start and removed at the end."""
 
     def __init__(
         self, name: str, command: str, slug: Path, *, directory: Path, config: Mapping[str, str], log: Log
@@ -48,7 +48,6 @@ class Dyno:
         self.stopping = False
         self._log = log
         self._listens = False
-        shutil.rmtree(directory, ignore_errors=True)
         shutil.copytree(slug, directory)
         self.process = subprocess.Popen(
             [*die_with_parent(), "bash", "-c", command],

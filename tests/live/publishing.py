@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 from tests.live.followers import follow
 from tests.live.server import TOKEN, Api, Server
@@ -44,7 +45,7 @@ def head(server: Server, stream: str) -> int:
 def updates(address: Address, stream: str, *, patient: bool = False) -> Iterator[list[int]]:
     """Publish numbers to a stream, from 1 on, in their order; the list has those that were acknowledged.
 
-    `patient`: what is answered with 503 is published again, with its key, as every publisher should do.
+    `patient`: what gets 503 or no answer is published again, with its key, as every publisher should do.
     """
     acknowledged: list[int] = []
     stop = threading.Event()
@@ -55,7 +56,12 @@ def updates(address: Address, stream: str, *, patient: bool = False) -> Iterator
         try:
             while not stop.wait(1 / RATE):
                 n = len(acknowledged) + 1
-                status, answer = api.post(stream, b'{"n":%d}' % n, {"idempotency-key": f"number {n}"})
+                try:
+                    status, answer = api.post(stream, b'{"n":%d}' % n, {"idempotency-key": f"number {n}"})
+                except (OSError, HTTPException):
+                    if patient:
+                        continue
+                    raise
                 if patient and status == 503:
                     continue
                 assert status == 201, (status, answer)
