@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -15,7 +17,7 @@ import pytest
 
 from tests.dyno.app import App, Plan
 from tests.dyno.exchange import Limits
-from tests.services.process import service_directory
+from tests.services.process import Service, service_directory
 
 LOOK_SECONDS = 0.5  # between two looks at the dynos
 HELP = """\
@@ -53,7 +55,8 @@ class Console:
             "help": lambda: click.echo(HELP),
         }
         for name, service in app.services.items():
-            for verb in ("kill", "start", "freeze", "thaw"):
+            self._commands[f"start {name}"] = partial(start_again, service)
+            for verb in ("kill", "freeze", "thaw"):
                 self._commands[f"{verb} {name}"] = getattr(service, verb)
 
     def run(self) -> None:
@@ -81,8 +84,8 @@ class Console:
             return
         try:
             command()
-        except AssertionError as error:  # a service that is not in the state for that
-            click.echo(str(error) or f"It cannot be done now: {line}")
+        except AssertionError as error:  # of a service that was killed, or does not start
+            click.echo(str(error) or f"It does not run: {line} is for one that does.")
         else:
             click.echo(f"Done: {line or 'deploy'}")
 
@@ -90,11 +93,25 @@ class Console:
         click.echo("\n".join(self._app.status()))
 
 
+def start_again(service: Service) -> None:
+    assert not service.running, f"{service.name} has not been killed."
+    service.start()
+
+
 def parse_config(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     for value in values:
         if "=" not in value:
             raise click.BadParameter(f"{value!r} is not NAME=VALUE.")
     return dict(value.split("=", 1) for value in values)
+
+
+def build(directory: Path, plan: Plan) -> App:
+    try:
+        return App(directory, plan, show)
+    except OSError as error:
+        raise click.ClickException(
+            f"Port {plan.port} cannot be used ({error}): choose one with --port."
+        ) from None
 
 
 def stop(number: int, frame: FrameType | None) -> None:
@@ -129,7 +146,7 @@ def main(
     formation = {"web": web, "worker": worker}
     with service_directory() as directory:
         try:
-            with App(directory, Plan(formation, config, limits, port, preboot), show) as app:
+            with build(directory, Plan(formation, config, limits, port, preboot)) as app:
                 deployed = app.deploy()
                 if deployed:
                     greet(app)
