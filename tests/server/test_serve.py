@@ -98,6 +98,22 @@ def test_a_worker_that_died_or_could_not_start_is_started_again(
     assert not supervisor.should_exit.is_set()
 
 
+def test_a_worker_that_was_told_to_stop_as_well_has_not_died(
+    supervisor: serve.Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Platforms send SIGTERM to all processes at once: a worker may end while the supervisor asks whether it lives."""
+    workers = list(supervisor.processes)
+
+    def ends_meanwhile(timeout: float) -> bool:
+        supervisor.signal_queue.append(signal.SIGTERM)
+        return False
+
+    workers[0].is_alive = ends_meanwhile  # type: ignore[method-assign,assignment]
+    supervisor.keep_subprocess_alive()
+    assert supervisor.processes == workers
+    assert not caplog.records
+
+
 def test_it_waits_before_it_starts_a_worker_again_that_could_not_start(
     supervisor: serve.Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,9 @@ class Supervisor(Multiprocess):
             if self.should_exit.is_set():
                 return
             if not worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                # Heroku tells the workers to stop, too: one that has obeyed while it was asked has not died.
+                if self.should_exit.is_set():
+                    return
                 self._bury(worker)
         self._start_missing()
 
