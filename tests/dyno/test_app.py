@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +22,8 @@ from tests.dyno.app import App, Plan
 from tests.dyno.exchange import Limits, Line
 from tests.dyno.router import Router
 from tests.live.crowd import CableMember, Crowd, ExtMember, Member, SseMember
-from tests.live.followers import TRANSPORTS, follow
-from tests.live.publishing import BEARER, updates
+from tests.live.followers import TRANSPORTS, Position, follow
+from tests.live.publishing import BEARER, RATE, updates
 from tests.live.server import FORBIDDEN, TOKEN, Server
 from tests.live.sse import Ended, SseClient
 from tests.live.wire import Address, ask, until
@@ -26,9 +31,10 @@ from tests.services.certificates import Certificate
 from tests.services.process import service_directory
 
 pytestmark = pytest.mark.live
-STREAMS = ("idle", "deploy", "preboot", "redis-kill", "redis-freeze")  # of each test its own
-FLOW = 10  # updates, after which they flow
+# Of each test its own: an update's number is its id.
+STREAMS = ("idle", "deploy", "deploy-http", "preboot", "preboot-http", "redis-kill", "redis-freeze")
 CLIENTS: Sequence[type[Member]] = [SseMember] * 40 + [CableMember] * 20 + [ExtMember] * 20
+PATIENCE = 60.0  # seconds that a dyno may need to start on a busy machine
 SCALE = 20  # by which heartbeats and the router's silence are shorter than they are by default
 SILENCE = Limits().silence / SCALE
 CONFIG = {
@@ -36,6 +42,7 @@ CONFIG = {
     "STREAMS": ",".join(["dashboard_updates:state", *(f"{name}:log" for name in STREAMS)]),
     "SSE_HEARTBEAT": f"{15 / SCALE}",
     "CABLE_PING": f"{3 / SCALE}",
+    "MAX_REPLAY": "10000",  # more than comes while a slow machine starts a dyno
     "JOBS": "off",
     "DRAIN_SECONDS": "2",
     "RETRY_MIN": "100",
@@ -76,7 +83,7 @@ def app(log: Logged) -> Iterator[App]:
 
 @pytest.fixture
 def address(app: App) -> Address:
-    return Address("127.0.0.1", app.router.port, tls=True)
+    return Address("127.0.0.1", app.router.port, tls=True, patience=PATIENCE)
 
 
 @pytest.mark.slow
@@ -123,28 +130,63 @@ def test_a_stream_without_heartbeats_is_cut(certificate: Certificate, tmp_path: 
         until(lambda: [line.code for line in lines] == ["H15"], "the router says why")
 
 
+@contextmanager
+def publishing_beside(app: App, stream: str) -> Iterator[list[int]]:
+    """Publish numbers from 1 on in a process that no deploy touches; the list has those that it was handed."""
+    env = {**os.environ, **app.config}
+    command = [sys.executable, "-m", "dashboard_rt", "publish", stream, "-", "--lines"]
+    process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    handed: list[int] = []
+    stop = threading.Event()
+
+    def feed() -> None:
+        assert process.stdin is not None
+        with process.stdin as lines:
+            while not stop.wait(1 / RATE):
+                handed.append(len(handed) + 1)
+                lines.write(b'{"n":%d}\n' % handed[-1])
+                lines.flush()
+
+    thread = threading.Thread(target=feed, daemon=True)
+    thread.start()
+    try:
+        yield handed
+    finally:
+        stop.set()
+        thread.join()
+        assert process.wait(20) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.limit(120)
 @pytest.mark.parametrize("preboot", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_a_deploy_loses_and_doubles_nothing(app: App, address: Address, log: Logged, preboot: bool) -> None:
-    """The old dyno gets SIGTERM twice while the new one starts; clients come back to where they were."""
-    app.plan = replace(app.plan, preboot=preboot)
-    stream = "preboot" if preboot else "deploy"
-    with Crowd(address, stream, CLIENTS) as crowd:
+    """The old dyno gets SIGTERM twice while the new one starts; clients come back to where they were.
+
+    Updates are published all the time: by a process beside, and through the router, where some have to be repeated.
+    """
+    app.plan = replace(app.plan, preboot=preboot, formation={"worker": 0})
+    name = "preboot" if preboot else "deploy"
+    with Crowd(address, name, CLIENTS) as crowd, updates(address, f"{name}-http", patient=True) as posted:
         until(crowd.all_here, "all are connected")
-        with updates(address, stream, patient=True) as acknowledged:
-            until(lambda: len(acknowledged) >= FLOW, "updates flow")
+        with publishing_beside(app, name) as handed:
+            until(lambda: crowd.least() > 0, "updates flow")
             version, old = app.version, app.dynos
             assert app.deploy()
             assert app.version == version + 1
-            assert [dyno.process.returncode for dyno in old] == [0, 0]
-            until(crowd.all_here, "all are back")
-            before = len(acknowledged)
-            until(lambda: len(acknowledged) >= before + FLOW, "updates still flow")
-        until(lambda: crowd.all_have(acknowledged[-1]), "all have every update")
+            assert [dyno.process.returncode for dyno in old] == [0] * len(old)
+            until(crowd.all_here, "all are back", PATIENCE)
+            sofar = len(handed)
+            until(lambda: crowd.least() > sofar, "updates still flow", PATIENCE)
+        until(lambda: crowd.all_have(handed[-1]), "all have every update", PATIENCE)
+        assert crowd.replayed > 0, "some came while they were away"
         assert len(crowd.told) == len(CLIENTS), "each was told goodbye, once"
         assert crowd.surprises == 0, "no connection ended otherwise"
         assert set(crowd.statuses) == {"200", "101"}
+    with follow("sse", address, f"{name}-http") as newcomer:
+        epoch, last = newcomer.cursor
+    with follow("sse", address, f"{name}-http", Position(epoch, 0)) as reader:
+        assert reader.numbers(last) == posted
     assert not log.find("code=H18") + log.find("R12"), "no response was cut off, no process killed"
 
 
@@ -170,7 +212,7 @@ def test_it_boots_while_redis_is_away(app: App, address: Address, fault: str) ->
     try:
         app.restart()
         assert app.dynos[0].state == "up"
-        until(lambda: ask(address, "GET", "/up").status == 200, "it serves")
+        until(lambda: ask(address, "GET", "/up").status == 200, "it serves", PATIENCE)
         assert ask(address, "GET", "/ready").json()["broker"] is False
         stream = f"redis-{fault}"
         clients = [follow(transport, address, stream) for transport in TRANSPORTS]

@@ -156,6 +156,7 @@ class SseMember(Member):
         if fields.get("event") == "verdict":
             data = json.loads(fields["data"])
             self.verdict(data["verdict"], data["position"])
+            self.crowd.replayed += data["replaying"]
         elif fields.get("event") == "goodbye":
             data = json.loads(fields["data"])
             self.goodbye(data["reason"], data["retry_ms"])
@@ -227,6 +228,7 @@ class Crowd:
         self.failures: list[str] = []
         self.statuses: dict[str, int] = {}
         self.surprises = 0  # connections that ended without a goodbye
+        self.replayed = 0  # updates that were sent again to those of SSE who came back
         self.leaving = False
         self.loop = uvloop.new_event_loop()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -262,6 +264,11 @@ class Crowd:
         """Whether all are connected and were told where they are."""
         self._check()
         return all(member.current for member in self.members)
+
+    def least(self) -> int:
+        """Return the last update that all have."""
+        self._check()
+        return min(member.cursor for member in self.members)
 
     def all_have(self, number: int) -> bool:
         """Whether all have every update up to `number`."""
