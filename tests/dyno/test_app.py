@@ -34,7 +34,6 @@ pytestmark = pytest.mark.live
 # Of each test its own: an update's number is its id.
 STREAMS = ("idle", "deploy", "deploy-http", "preboot", "preboot-http", "redis-kill", "redis-freeze")
 CLIENTS: Sequence[type[Member]] = [SseMember] * 40 + [CableMember] * 20 + [ExtMember] * 20
-PATIENCE = 60.0  # seconds that a dyno may need to start on a busy machine
 SCALE = 20  # by which heartbeats and the router's silence are shorter than they are by default
 SILENCE = Limits().silence / SCALE
 CONFIG = {
@@ -83,7 +82,7 @@ def app(log: Logged) -> Iterator[App]:
 
 @pytest.fixture
 def address(app: App) -> Address:
-    return Address("127.0.0.1", app.router.port, tls=True, patience=PATIENCE)
+    return Address("127.0.0.1", app.router.port, tls=True)
 
 
 @pytest.mark.slow
@@ -175,10 +174,10 @@ def test_a_deploy_loses_and_doubles_nothing(app: App, address: Address, log: Log
             assert app.deploy()
             assert app.version == version + 1
             assert [dyno.process.returncode for dyno in old] == [0] * len(old)
-            until(crowd.all_here, "all are back", PATIENCE)
+            until(crowd.all_here, "all are back")
             sofar = len(handed)
-            until(lambda: crowd.least() > sofar, "updates still flow", PATIENCE)
-        until(lambda: crowd.all_have(handed[-1]), "all have every update", PATIENCE)
+            until(lambda: crowd.least() > sofar, "updates still flow")
+        until(lambda: crowd.all_have(handed[-1]), "all have every update")
         assert crowd.replayed > 0, "some came while they were away"
         assert len(crowd.told) == len(CLIENTS), "each was told goodbye, once"
         assert crowd.surprises == 0, "no connection ended otherwise"
@@ -212,7 +211,7 @@ def test_it_boots_while_redis_is_away(app: App, address: Address, fault: str) ->
     try:
         app.restart()
         assert app.dynos[0].state == "up"
-        until(lambda: ask(address, "GET", "/up").status == 200, "it serves", PATIENCE)
+        until(lambda: ask(address, "GET", "/up").status == 200, "it serves")
         assert ask(address, "GET", "/ready").json()["broker"] is False
         stream = f"redis-{fault}"
         clients = [follow(transport, address, stream) for transport in TRANSPORTS]

@@ -18,6 +18,7 @@ from tests.live.followers import TRANSPORTS
 from tests.live.publishing import RATE, updates
 from tests.live.server import TOKEN, Api, die_with_parent
 from tests.live.wire import Address, Closed, ask, until
+from tests.patience import HANG_LIMIT
 
 DOCUMENT = (ROOT / "docs" / "heroku.md").read_text()
 TRIED = DOCUMENT.partition("## Try it here first")[2].partition("\n## ")[0]
@@ -28,8 +29,6 @@ SETTINGS = {
     "MAX_REPLAY": "10000",  # more than is published while a database is away
     "RETRY_MAX": "2000",
 }
-START_LIMIT = 60.0  # seconds
-PATIENCE = 40.0  # seconds without a byte, after which a client tries again: longer than any fault below lasts
 
 
 class Terminal:
@@ -65,7 +64,7 @@ class Terminal:
 
     def shows(self, part: str, times: int = 1) -> None:
         """Wait until it has shown so many lines with this in it."""
-        until(lambda: self.count(part) >= times, f"{part}, {times} times", START_LIMIT)
+        until(lambda: self.count(part) >= times, f"{part}, {times} times")
 
     def end(self) -> int:
         assert self.process.stdin is not None
@@ -77,7 +76,7 @@ class Terminal:
     @property
     def address(self) -> Address:
         (port,) = re.findall(r"The app is at +https://127\.0\.0\.1:(\d+)/", "\n".join(self.lines))
-        return Address("127.0.0.1", int(port), tls=True, patience=PATIENCE)
+        return Address("127.0.0.1", int(port), tls=True)
 
 
 @contextmanager
@@ -129,10 +128,10 @@ def obey(typed: Terminal, command: str, acknowledged: list[int]) -> None:
     """Type a command, and wait for what the document says of it. Updates flow again, unless their database is away."""
     typed.type(command)
     typed.shows(f"Done: {command}")
-    until(lambda: EFFECTS[command](typed), f"{command}: its effect", START_LIMIT)
+    until(lambda: EFFECTS[command](typed), f"{command}: its effect")
     before = len(acknowledged)
     if command != "kill postgres":
-        until(lambda: len(acknowledged) >= before + RATE, f"{command}: updates flow", START_LIMIT)
+        until(lambda: len(acknowledged) >= before + RATE, f"{command}: updates flow")
 
 
 @pytest.mark.slow
@@ -150,7 +149,7 @@ def test_what_the_document_says_to_type() -> None:
         for client in clients:
             client.start()
         for client in clients:
-            assert client.started.wait(30), f"{client.name} has not connected"
+            assert client.started.wait(HANG_LIMIT), f"{client.name} has not connected"
         with updates(address, STREAM, patient=True) as acknowledged:
             for command in COMMANDS:
                 obey(typed, command, acknowledged)
@@ -158,7 +157,7 @@ def test_what_the_document_says_to_type() -> None:
         api.publish(STREAM, {"n": END})
         api.connection.close()
         for client in clients:
-            client.join(START_LIMIT)
+            client.join(HANG_LIMIT)
             assert client.error is None and not client.is_alive(), client.name
     log = [*((n, n) for n in acknowledged), (len(acknowledged) + 1, END)]
     ledger = Ledger({n: n for n in acknowledged}, clients=records)
