@@ -131,7 +131,8 @@ class App:
             self._wait_until_up()
         self._route()
         self._stop(old)
-        self._wait_until_up()
+        if not self.plan.preboot:
+            self._wait_until_up()
 
     def look(self) -> None:
         """Start dynos again that have crashed, and tell of those that take too much memory: call it now and then."""
