@@ -18,7 +18,7 @@ from dashboard_rt.app import (
     Parts,
     create_app,
     create_served_app,
-    prepare_database,
+    prepare_start,
     publishing,
     run_worker,
 )
@@ -270,7 +270,7 @@ def publish_settings(folder: Path, **environ: str) -> Settings:
 @pytest.mark.anyio
 async def test_published_is_in_the_log_afterwards(tmp_path: Path) -> None:
     asked = publish_settings(tmp_path)
-    await prepare_database(asked)
+    await prepare_start(asked, 1)
     async with publishing(asked) as parts:
         receipt = await parts.publisher.publish("dashboard_updates", ["1", "2"])
     async with publishing(asked) as parts:
@@ -295,12 +295,12 @@ async def test_a_start_waits_for_a_database_that_another_process_has_locked(
     monkeypatch.setattr(EventLog, "open", locked_twice)
     monkeypatch.setattr(app_module, "START_PAUSE", 0.01)
     settings = Settings.read({"DATABASE_URL": f"sqlite:///{tmp_path}/x.db"})
-    await prepare_database(settings)
+    await prepare_start(settings, 1)
     assert attempts == 3
     attempts = -1000
     monkeypatch.setattr(app_module, "START_SECONDS", 0.0)
     with pytest.raises(LogUnavailable, match="Locked"):
-        await prepare_database(settings)
+        await prepare_start(settings, 1)
 
 
 @pytest.mark.anyio

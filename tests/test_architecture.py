@@ -25,6 +25,7 @@ LAW = (
     ("ingest",),
     ("transports",),
     ("server",),
+    ("budget",),
     ("app", "lines"),
     ("__main__",),
 )

@@ -140,15 +140,16 @@ def serve(workers: int | None) -> None:
     _prepare_to_serve()
     if workers is not None:
         os.environ["WEB_CONCURRENCY"] = str(workers)  # the processes below read it too
+        os.environ["WEB_CONCURRENCY_SET_BY"] = "--workers"
     # Imported here, because the other commands do without uvicorn.
-    from .app import prepare_database  # noqa: PLC0415
+    from .app import prepare_start  # noqa: PLC0415
     from .server.serve import raise_file_limit, serve  # noqa: PLC0415
 
     raise_file_limit()  # before the settings are read: the default of MAX_CLIENTS follows it
     settings = _settings()
     configure(settings)
     # Before uvicorn starts: a failure is one sentence here, and would be a traceback there.
-    uvloop.run(prepare_database(settings))
+    uvloop.run(prepare_start(settings, settings.web_concurrency))
     status = serve(settings)
     # A SIGTERM that comes while the interpreter ends, which takes our handlers away, would make the status 143.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

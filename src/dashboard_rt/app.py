@@ -24,6 +24,7 @@ from .broker.broadcast import CHANNEL
 from .broker.memory import MemoryBroker
 from .broker.postgres import postgres_broker
 from .broker.redis import redis_broker
+from .budget import log_budgets
 from .dashboard.collectors import Collectors
 from .dashboard.model import Dashboard
 from .errors import BadSetting, LogUnavailable
@@ -323,21 +324,18 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-def warn_of_slow_settings(settings: Settings) -> None:
-    """Log once why updates of other processes are late, where that is by the settings."""
-    sentence = slow_settings(settings)
-    if sentence is not None:
-        logger.warning("%s", sentence)
+async def prepare_start(settings: Settings, processes: int) -> None:
+    """Bring the database up to date, and log what the settings make slow or what the services do not permit.
 
-
-async def prepare_database(settings: Settings) -> None:
-    """Bring the database up to date, and say what the settings make slow. Raises BadSetting, LogUnavailable.
-
-    Done once for all server processes, before they start.
+    Done once for all `processes` of a start, before they start. Raises BadSetting, LogUnavailable.
     """
-    warn_of_slow_settings(settings)
+    slow = slow_settings(settings)
+    if slow is not None:
+        logger.warning("%s", slow)
     async with AsyncExitStack() as stack:
-        await _start_log(stack, PublishingParts.build(settings))
+        parts = PublishingParts.build(settings)
+        await _start_log(stack, parts)
+        await log_budgets(settings, processes, parts.db)
 
 
 async def run_worker(settings: Settings) -> None:
@@ -347,7 +345,7 @@ async def run_worker(settings: Settings) -> None:
     """
     if DASHBOARD_STREAM not in settings.streams:
         raise BadSetting(f"STREAMS must list {DASHBOARD_STREAM}:state for a worker to publish to.")
-    warn_of_slow_settings(settings)
+    await prepare_start(settings, processes=1)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     on_stop_signals(lambda: loop.call_soon_threadsafe(stopped.set))

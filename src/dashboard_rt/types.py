@@ -112,6 +112,14 @@ class Receipt(NamedTuple):
     repeated: bool = False
 
 
+class ConnectionLimit(NamedTuple):
+    """One limit that a service sets to the connections of its clients; `taken` are those that others have now."""
+
+    name: str
+    most: int
+    taken: int
+
+
 class Notification(NamedTuple):
     """What one process tells the others after a commit: `stream` now ends at `last_id`.
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from dashboard_rt.budget import postgres_budget
+from dashboard_rt.settings import Settings
 from tests.live.conftest import Servers
 from tests.live.followers import TRANSPORTS, follow
 from tests.live.server import Server
@@ -166,7 +168,8 @@ def test_a_command_that_publishes_and_ends_notifies_too(two: Two, log: str) -> N
 
 def test_over_notify_too(servers: Servers, postgres: PostgresServer) -> None:
     """One PostgreSQL is the database and the broker."""
-    env = {"DATABASE_URL": postgres.url(postgres.new_database()), "BROKER_URL": "postgres"}
+    database = postgres.new_database()
+    env = {"DATABASE_URL": postgres.url(database), "BROKER_URL": "postgres"}
     with servers.new(env) as a, servers.new(env) as b, ExitStack() as stack:
         until(lambda: all(each.metric("broker_connected") == 1 for each in (a, b)), "both are connected")
         log = servers.stream(a, "log")
@@ -176,3 +179,8 @@ def test_over_notify_too(servers: Servers, postgres: PostgresServer) -> None:
         for client in clients:
             assert client.numbers(200) == [*range(200)]
         assert b.metric("notifications_total", result="taken") >= 10
+        connections = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        taken = postgres_budget(Settings.read(a.env), 1).takes
+        # Only one of them has published.
+        counted = postgres.sql(f"SELECT count(*) FROM {connections}", database)
+        assert int(counted) == 2 * taken - 1

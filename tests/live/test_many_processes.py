@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from dashboard_rt.budget import postgres_budget, redis_budgets
+from dashboard_rt.settings import Settings
 from tests.live.conftest import Servers
 from tests.live.followers import TRANSPORTS, Follower, follow
 from tests.live.server import Server
@@ -66,9 +68,11 @@ def deployment(
     request: pytest.FixtureRequest, module_servers: Servers, postgres: PostgresServer, redis: RedisServer
 ) -> Iterator[Deployment]:
     database = postgres.new_database()
+    url = redis.url.removesuffix("/0") + "/9"  # a number of our own, to find our connections by
     env = {
         "DATABASE_URL": postgres.url(database),
-        "BROKER_URL": redis.url if request.param == "redis" else "memory://",
+        **({"REDIS_URL": url, "INGEST_CHANNEL": "deployment"} if request.param == "redis" else {}),
+        "BROKER_URL": url if request.param == "redis" else "memory://",
         # With a Redis nothing may have to wait for it; without one everything does.
         "POLL_SECONDS": "60" if request.param == "redis" else "0.2",
         "WEB_CONCURRENCY": "2",
@@ -89,6 +93,32 @@ def test_each_update_reaches_each_client_of_each_process_once_and_in_order(
             apis[n % len(apis)].publish(log, {"n": n})
         for client in clients:
             assert client.numbers(UPDATES) == [*range(UPDATES)]
+
+
+def test_each_process_has_the_connections_that_the_start_says(
+    deployment: Deployment, redis: RedisServer, servers: Servers
+) -> None:
+    """By the counts of PostgreSQL and Redis, once each process has published."""
+    one = deployment.servers[0]
+    settings = Settings.read(one.env)
+    budget = postgres_budget(settings, 2)
+    assert f"Connections to PostgreSQL: {budget}" in one.output()
+    ours = "pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dashboard-rt%'"
+    assert deployment.sql(f"SELECT count(*) FROM {ours}") == [str(2 * budget.takes)]
+    log = servers.stream(one, "log")
+    for url, taken in redis_budgets(settings, 2).items():
+        assert url == settings.redis_url and f"Connections to {taken.service}: {taken}" in one.output()
+        # One of all processes reads INGEST_CHANNEL.
+        expected = 2 * taken.takes - taken.extra
+
+        def has_them(expected: int = expected) -> bool:
+            for server in deployment.servers:
+                server.api().publish(log, {"n": 0})
+            found = redis.ask("CLIENT", "LIST").count(b" db=9 ")
+            assert found <= expected
+            return found == expected
+
+        until(has_them, f"Redis has {expected} connections of ours")
 
 
 def test_figures_are_those_of_one_process_and_say_so(deployment: Deployment) -> None:

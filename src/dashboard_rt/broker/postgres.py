@@ -16,6 +16,7 @@ from .backend import OPEN_SECONDS, Fault, ReconnectingBackend
 from .broadcast import BroadcastBroker
 from .messages import MessageLimits
 
+CONNECTIONS = 2  # of each process: one listens, one notifies
 # PostgreSQL refuses a payload of 8000 bytes and more.
 LIMITS = MessageLimits(size=7999, pieces=8)
 NOTIFY = "SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message"

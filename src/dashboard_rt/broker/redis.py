@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as LostConnection
 
 from ..settings import Settings
 from ..telemetry import Telemetry
+from ..types import ConnectionLimit
 from .backend import OPEN_SECONDS, Fault, ReconnectingBackend
 from .broadcast import BroadcastBroker
 from .messages import MessageLimits
@@ -22,6 +23,8 @@ from .messages import MessageLimits
 # A group of updates is at most 4 MiB (eventlog/publisher.py), so nearly all are carried whole.
 LIMITS = MessageLimits(size=256 * 1024, pieces=20)
 LARGEST_MESSAGE = 1024 * 1024  # that is looked at
+CONNECTIONS = 2  # of each process: one listens, one publishes
+ASK_SECONDS = 1.0  # for how many connections it permits, at a start
 
 
 class RedisSubscriber:
@@ -132,6 +135,30 @@ def make_connection(url: str, verify_tls: bool) -> AbstractConnection:
     pool = ConnectionPool.from_url(url, **options)
     connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
     return connection
+
+
+async def connection_limit(url: str, verify_tls: bool) -> ConnectionLimit:
+    """Ask a Redis how many connections it permits, and how many others it has. Raises Fault."""
+    connection = make_connection(url, verify_tls)
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            await connection.connect()  # type: ignore[no-untyped-call]
+            clients = await _ask(connection, "INFO", "clients")
+            figures = dict(line.split(":", 1) for line in clients.decode().split() if ":" in line)
+            # INFO tells it since Redis 7. A managed server may refuse CONFIG.
+            most = figures.get("maxclients") or (await _ask(connection, "CONFIG", "GET", "maxclients"))[1]
+            return ConnectionLimit("maxclients", int(most), int(figures["connected_clients"]) - 1)
+    except ResponseError as error:
+        raise Fault(f"does not say it to this user ({error}).") from error
+    except (RedisError, OSError, LookupError, ValueError) as error:
+        raise explain(error) from error
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+async def _ask(connection: AbstractConnection, *command: str) -> Any:
+    await connection.send_command(*command)
+    return await connection.read_response(disable_decoding=True)
 
 
 def service_name(url: str) -> str:

@@ -33,6 +33,7 @@ from .postgres_failures import SERVER_FAILURES, breaks, describe, is_locked_out,
 from .postgres_statements import fetch, fetch_page, run_transaction
 
 READERS = 2
+CONNECTIONS = 1 + READERS  # of each process
 START_SECONDS = 30.0  # how long a start waits for a server that is away
 ANSWER_SECONDS = (
     5.0  # how long a transaction or a read may take: then the server, or the way to it, stands still
