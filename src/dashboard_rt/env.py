@@ -278,6 +278,17 @@ def channel(text: str) -> str:
     return text
 
 
+def printable(most: int) -> Callable[[str], str]:
+    """Return a reader of printable text of up to `most` characters; ValueError for anything else."""
+
+    def read(text: str) -> str:
+        if not text.isprintable() or len(text) > most:
+            raise ValueError(f"printable text of at most {most} characters")
+        return text
+
+    return read
+
+
 def origins(text: str) -> tuple[str, ...]:
     """Accept origins with commas between, in the form in which browsers send them. ValueError for anything else."""
     return tuple(origin(part.strip()) for part in text.split(",") if part.strip())

@@ -125,6 +125,22 @@ class Settings:
             "1", env.whole(1, MAX_WORKERS), "How many server processes share the port and the database."
         ),
     ]
+    web_concurrency_set_by: Annotated[
+        str | None,
+        Variable(
+            NO_VALUE,
+            env.printable(100),
+            "Who has set WEB_CONCURRENCY where you have not, for the log: Heroku's buildpack says it here.",
+        ),
+    ]
+    dyno: Annotated[
+        str | None,
+        Variable(
+            NO_VALUE,
+            env.printable(100),
+            "Set by Heroku: the name of the dyno, which is killed 30 seconds behind its SIGTERM.",
+        ),
+    ]
     jobs_inline: Annotated[
         bool,
         Variable(
@@ -229,6 +245,14 @@ class Settings:
         float,
         Variable(
             "10", env.seconds(0, 3600), "Seconds over which a stopping process says goodbye to its clients."
+        ),
+    ]
+    keep_alive_seconds: Annotated[
+        int,
+        Variable(
+            "95",
+            env.whole(1, 3600),
+            "Seconds for which a connection is kept for its next request: longer than any proxy in front keeps it.",
         ),
     ]
     retry_min: Annotated[

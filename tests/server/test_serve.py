@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 import resource
 import signal
@@ -27,7 +28,34 @@ def test_uvicorn_gets_our_protocols_by_name() -> None:
     assert config.http == "dashboard_rt.server.handover:HttpProtocol"
     assert not config.ws_per_message_deflate and config.ws_max_size == 65536
     assert config.timeout_graceful_shutdown == 2 + serve.GRACE_SECONDS
+    # What is done with it: tests/server/test_connection.py. Heroku's router keeps a connection for 90 s.
+    assert config.timeout_keep_alive == 95
     assert pickle.dumps(config), "its workers are spawned"
+
+
+def said_at_the_start(caplog: pytest.LogCaptureFixture, **env: str) -> list[str]:
+    caplog.clear()
+    caplog.set_level(logging.INFO)
+    serve._log_what_was_asked(Settings.read(env))
+    return caplog.messages
+
+
+def test_who_wanted_several_processes_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert not said_at_the_start(caplog)
+    assert said_at_the_start(caplog, WEB_CONCURRENCY="2") == ["Serving with 2 processes (WEB_CONCURRENCY)."]
+    by_buildpack = {"WEB_CONCURRENCY": "2", "WEB_CONCURRENCY_SET_BY": "heroku/python"}
+    assert said_at_the_start(caplog, **by_buildpack) == [
+        "Serving with 2 processes (WEB_CONCURRENCY, set by heroku/python)."
+    ]
+
+
+def test_a_drain_fits_into_the_last_seconds_of_a_dyno(caplog: pytest.LogCaptureFixture) -> None:
+    """What follows a drain at the latest: GRACE_SECONDS for requests, KILL_SECONDS for a worker that stands still."""
+    assert not said_at_the_start(caplog, DYNO="web.1")
+    assert not said_at_the_start(caplog, DYNO="web.1", DRAIN_SECONDS="20")
+    assert not said_at_the_start(caplog, DRAIN_SECONDS="20.5"), "elsewhere a platform can be told"
+    (warning,) = said_at_the_start(caplog, DYNO="web.1", DRAIN_SECONDS="20.5")
+    assert "DRAIN_SECONDS (20.5) is too long for a dyno" in warning and "set at most 20" in warning.lower()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -33,6 +33,7 @@ START_AGAIN_SECONDS = 5.0  # after a worker could not start
 # For a worker to begin to answer: on a busy machine, or a small dyno, the imports alone take longer than the 5 seconds
 # that uvicorn gives, which would kill it and the next one for ever. Heroku gives a dyno as long to boot.
 START_SECONDS = 60.0
+DYNO_SECONDS = 30  # from the SIGTERM of a dyno to its SIGKILL
 GRACE_SECONDS = 5  # behind DRAIN_SECONDS, for what does not end by itself
 KILL_SECONDS = (
     5  # behind those, for a worker to end: one that stands still would keep the supervisor for ever
@@ -49,12 +50,32 @@ def serve(settings: Settings) -> int:
     for listener in listeners:
         set_user_timeout(listener, user_timeout_ms(settings.send_timeout))
     announce(f"The dashboard is at {url(listeners[0])} (Ctrl-C stops it)", settings)
+    _log_what_was_asked(settings)
     config = uvicorn_config(settings)
     if settings.web_concurrency > 1:
         supervisor = Supervisor(config, sockets=listeners)
         supervisor.run()
         return int(any(process.exitcode in FAILURES for process in supervisor.processes))
     return _serve_here(QuietServer(config), listeners)
+
+
+def _log_what_was_asked(settings: Settings) -> None:
+    """Say what a platform may have set behind somebody's back, and what does not fit it."""
+    if settings.web_concurrency > 1:
+        by = settings.web_concurrency_set_by
+        logger.info(
+            "Serving with %d processes (WEB_CONCURRENCY%s).",
+            settings.web_concurrency,
+            f", set by {by}" if by else "",
+        )
+    longest = DYNO_SECONDS - GRACE_SECONDS - KILL_SECONDS
+    if settings.dyno is not None and settings.drain_seconds > longest:
+        logger.warning(
+            "DRAIN_SECONDS (%g) is too long for a dyno, which is killed %d seconds behind SIGTERM. Set at most %d.",
+            settings.drain_seconds,
+            DYNO_SECONDS,
+            longest,
+        )
 
 
 class QuietServer(Server):
@@ -308,7 +329,7 @@ def uvicorn_config(settings: Settings) -> Config:
         interface="asgi3",  # uvicorn would take ForwardedHeaders, which is no coroutine function, for ASGI 2
         proxy_headers=False,  # the app reads them itself (forwarded.py)
         backlog=BACKLOG,
-        timeout_keep_alive=95,  # above that of Heroku's router, or it sends requests on connections just closed
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + GRACE_SECONDS,
     )
 
