@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.types import Receive, Scope, Send
 
 from dashboard_rt.app import create_app
 from dashboard_rt.http.https import STRICT_TRANSPORT_SECURITY
+from dashboard_rt.server.forwarded import ForwardedHeaders
 from dashboard_rt.settings import Settings
 
 PLAIN = {"x-forwarded-proto": "http"}
@@ -68,3 +70,36 @@ def test_what_came_through_no_proxy_passes(client: TestClient) -> None:
     response = client.get("/up")
     assert response.status_code == 200
     assert HSTS not in response.headers
+
+
+# ---- an app on a platform, with the settings of app.json: its router sets X-Forwarded-*, and passes Host on
+
+
+@pytest.mark.parametrize("domain", ["quiet-tundra-1.herokuapp.com", "dash.example.org"])
+def test_websockets_follow_the_domain_that_a_page_came_from(domain: str, tmp_path: Path) -> None:
+    """The app's own and a custom one, though no setting names either, and the server sees plain HTTP."""
+    env = {"DATABASE_URL": f"sqlite:///{tmp_path}/app.db", "JOBS": "off", "HOST": "0.0.0.0"}
+    app = create_app(Settings.read({**env, "FORCE_HTTPS": "on", "CABLE_REQUIRE_ORIGIN": "on"}))
+    behind_router = ForwardedHeaders(app, ["*"])
+
+    async def served(
+        scope: Scope, receive: Receive, send: Send
+    ) -> None:  # TestClient asks for a coroutine function
+        await behind_router(scope, receive, send)
+
+    forwarded = {"x-forwarded-proto": "https", "x-forwarded-port": "443", "x-forwarded-for": "198.51.100.4"}
+    url = f"ws://{domain}/cable"
+    with TestClient(served) as client:
+
+        def connects(origin: str) -> bool:
+            headers = {**forwarded, "origin": origin}
+            try:
+                with client.websocket_connect(url, ["actioncable-v1-json"], headers=headers) as socket:
+                    return bool(socket.receive_json()["type"] == "welcome")
+            except WebSocketDenialResponse as refusal:
+                assert refusal.status_code == 404
+                return False
+
+        assert connects(f"https://{domain}")
+        assert not connects("https://evil.example")
+        assert not connects("https://other-app.herokuapp.com")
