@@ -24,6 +24,11 @@ test-nightly: .venv/dev  ## what takes longest: an hour of updates, watchdogs at
 	@scripts/setup-node
 	$(PY) -m pytest -n 3 -m nightly
 
+test-pythons: .venv/dev  ## the fast tests, but for the browser's, on each of Python 3.11 to 3.14 that is installed
+	@scripts/setup-services
+	@scripts/setup-node
+	@scripts/test-pythons
+
 chaos: .venv/dev  ## ten minutes of random faults on servers, PostgreSQL and Redis; SEED=n repeats a run
 	@scripts/setup-services
 	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
@@ -58,4 +63,4 @@ bench: .venv/dev  ## about a minute: SSE and cable side by side
 .DEFAULT:
 	@echo "There is no 'make $@'. There is:" >&2; $(MAKE) -s help >&2; exit 2
 
-.PHONY: help run test test-slow test-nightly chaos dyno check docs bench
+.PHONY: help run test test-slow test-nightly test-pythons chaos dyno check docs bench
