@@ -6,10 +6,11 @@ RUN python -m venv /opt/dashboard-rt && /opt/dashboard-rt/bin/pip install --no-c
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY web web
-RUN /opt/dashboard-rt/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/dashboard-rt/bin/pip install --no-cache-dir --no-deps . && /opt/dashboard-rt/bin/pip uninstall -q -y pip
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --create-home --home-dir /data dashboard
+RUN useradd --uid 10001 --no-log-init --no-create-home --home-dir /data dashboard \
+    && install --directory --owner dashboard --group dashboard /data
 COPY --from=build /opt/dashboard-rt /opt/dashboard-rt
 ENV PATH=/opt/dashboard-rt/bin:$PATH \
     PYTHONUNBUFFERED=1 \

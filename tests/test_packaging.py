@@ -171,7 +171,7 @@ def test_the_image_is_not_root_and_is_told_how_to_stop() -> None:
     assert stage["EXPOSE"] == image_environment()["PORT"]
     assert image_environment().keys() <= SETTINGS | {"PATH", "PYTHONUNBUFFERED"}
     assert stage["VOLUME"] == stage["WORKDIR"] == "/data"
-    assert f"--home-dir {stage['VOLUME']}" in stage["RUN"], "the user owns it"
+    assert f"--owner {stage['USER']} --group {stage['USER']} {stage['VOLUME']}" in stage["RUN"]
 
 
 def test_the_image_copies_what_dockerignore_lets_through() -> None:
