@@ -27,6 +27,7 @@ from dashboard_rt.eventlog.log import EventLog
 from dashboard_rt.settings import Settings
 from dashboard_rt.types import Bounds, Kind
 
+FROZEN_BY_PYTHON = gc.get_freeze_count()  # 3.12 freezes some hundred objects of its own
 IDENTIFIER = '{"channel":"$pubsub","stream_name":"events"}'
 EXT = "actioncable-v1-ext-json"
 TOKEN = {"authorization": "Bearer s3cret"}
@@ -237,7 +238,7 @@ def test_several_apps_in_one_process_do_not_mix(tmp_path: Path) -> None:
 
 def test_an_embedded_app_leaves_the_garbage_collector_alone(client: TestClient) -> None:
     assert gc.get_threshold() != (20_000, 50, 100)
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= FROZEN_BY_PYTHON
 
 
 def test_a_process_of_its_own_sets_the_garbage_collector(
@@ -248,7 +249,7 @@ def test_a_process_of_its_own_sets_the_garbage_collector(
     try:
         create_served_app()
         assert gc.get_threshold() == (20_000, 50, 100)
-        assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() > FROZEN_BY_PYTHON
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
