@@ -121,7 +121,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 def test_an_installed_copy_serves_the_page_and_its_files(copy: Copy, tmp_path: Path) -> None:
     where = "import dashboard_rt.http.pages as pages; print(pages.WEB)"
     printed = subprocess.run(
-        [copy.commands / "python", "-c", where], cwd=tmp_path, stdout=subprocess.PIPE, check=True
+        [copy.commands / "python", "-I", "-c", where], cwd=tmp_path, stdout=subprocess.PIPE, check=True
     )
     web = Path(printed.stdout.decode().strip())
     assert web.is_relative_to(copy.tree)
