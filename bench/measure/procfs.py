@@ -52,8 +52,9 @@ def tree(pid: int) -> list[int]:
     while waiting:
         process = waiting.pop()
         found.append(process)
-        for task in Path(f"/proc/{process}/task").glob("*/children"):
-            waiting.extend(int(child) for child in _text(task).split())
+        for task in _listed(f"/proc/{process}/task"):
+            children = _text(Path(f"/proc/{process}/task/{task}/children"))
+            waiting.extend(int(child) for child in children.split())
     return found
 
 
@@ -123,15 +124,8 @@ def census(pid: int) -> Census:
     return Census(
         sum(table.get("VmRSS", 0) for table in tables),
         sum(table.get("Threads", 0) for table in tables),
-        sum(_files(process) for process in pids),
+        sum(len(_listed(f"/proc/{process}/fd")) for process in pids),
     )
-
-
-def _files(pid: int) -> int:
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd"))
-    except OSError:
-        return 0
 
 
 def kernel_memory() -> KernelMemory:
@@ -189,6 +183,14 @@ def _table(text: str) -> dict[str, int]:
         if number.isdigit():
             found[name] = int(number)
     return found
+
+
+def _listed(path: str) -> list[str]:
+    """The names in a directory of /proc; none when its process has ended."""
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
 
 
 def _text(path: Path) -> str:
