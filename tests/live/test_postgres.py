@@ -235,7 +235,7 @@ def test_every_command_works(postgres: PostgresServer, tmp_path: Path) -> None:
     with Server(tmp_path, {**SETTINGS, "DATABASE_URL": url, "JOBS": "off"}) as server:
         epoch = server.run("init").split("epoch ")[1].split(",")[0]
         assert server.run("publish", STREAM, "1") == f"{epoch}-1\n"
-        with follow("sse", server.address, STREAM, None) as follower:
+        with follow("sse", server.address, STREAM, f"{epoch}-1") as follower:
             assert server.run("publish", STREAM, "-", "--lines", stdin="2\n3\n") == f"{epoch}-3\n"
             assert [follower.next(), follower.next()] == [2, 3]
         worker = subprocess.Popen(

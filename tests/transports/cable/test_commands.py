@@ -117,6 +117,7 @@ def test_what_is_no_action(data: object) -> None:
         ({"since": 9, "streams": {}}, History(None, 9)),
         ({"since": 9}, History(None, 9)),
         ({"since": 9, "streams": {"s": {"epoch": "k", "offset": 5}}}, History(Position("k", 5), None)),
+        ({"since": False, "streams": {"s": {"epoch": "k", "offset": 5}}}, History(Position("k", 5), None)),
         ({"streams": {"other": {"epoch": "k", "offset": 5}}}, History(None, None)),
         ({"streams": {"s": {"epoch": 7, "offset": 5}}}, History(None, None)),
         ({"streams": {"s": {"epoch": "k", "offset": -1}}}, History(None, None)),
