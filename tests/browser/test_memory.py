@@ -12,7 +12,7 @@ from tests.browser.opened_page import OpenedPage
 from tests.browser.test_accessibility import VIEWS, wait_for_state
 from tests.live.server import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 STREAM = "dashboard_updates"
 FILLED, LAST = 8, 30  # minutes: by the first all that is bounded is full
 UPDATES = 50  # a minute

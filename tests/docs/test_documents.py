@@ -14,14 +14,7 @@ from tests.docs.blocks import Block, blocks
 from tests.docs.session import Session
 
 # Slow, as each starts servers and commands; the others take longest together, and are held each night.
-SLOW = (
-    "README.md",
-    "docs/embedding.md",
-    "docs/protocol.md",
-    "docs/publishing.md",
-    "docs/settings.md",
-    "docs/tutorial.md",
-)
+SLOW = ("README.md", "docs/tutorial.md")
 PROGRAMS = {"node": "nodejs", "redis-server": "redis-server", "nginx": "nginx-light", "caddy": "caddy"}
 RUN = [document for document in read() if any(block.is_command for block in blocks(document))]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live.conftest import pytest_configure, time_limit
+from tests.live.conftest import time_limit
 from tests.live.wire import Wire
 from tests.services.certificates import Certificate, self_signed
 
-__all__ = ["pytest_configure", "time_limit"]
+__all__ = ["time_limit"]
 
 
 @pytest.fixture(scope="session")

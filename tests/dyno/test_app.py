@@ -157,7 +157,6 @@ def publishing_beside(app: App, stream: str) -> Iterator[list[int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.limit(120)
 @pytest.mark.parametrize("preboot", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_a_deploy_loses_and_doubles_nothing(app: App, address: Address, log: Logged, preboot: bool) -> None:
     """The old dyno gets SIGTERM twice while the new one starts; clients come back to where they were.
@@ -203,7 +202,6 @@ def test_a_release_that_fails_leaves_the_one_before_it(app: App, address: Addres
 
 
 @pytest.mark.slow
-@pytest.mark.limit(120)
 @pytest.mark.parametrize("fault", ["kill", pytest.param("freeze", marks=pytest.mark.nightly)])
 def test_it_boots_while_redis_is_away(app: App, address: Address, fault: str) -> None:
     """A web dyno that does not listen after 60 seconds is killed; then its updates come by way of the database."""

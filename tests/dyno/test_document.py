@@ -137,7 +137,6 @@ def obey(typed: Terminal, command: str, acknowledged: list[int]) -> None:
 @pytest.mark.slow
 @pytest.mark.nightly
 @pytest.mark.live
-@pytest.mark.limit(300)
 def test_what_the_document_says_to_type() -> None:
     """Clients of each transport and a publisher are there all the time; in the end each has seen each update once."""
     records = [ClientRecord(transport) for transport in TRANSPORTS]

@@ -34,7 +34,6 @@ def many_files() -> None:
 @pytest.mark.slow
 @pytest.mark.nightly
 @pytest.mark.live
-@pytest.mark.limit(300)
 def test_ten_thousand_clients_fit_into_a_dyno(many_files: None) -> None:
     """They connect to the dyno itself: behind the router each would need two more files of this process."""
     log: list[str] = []

@@ -89,7 +89,6 @@ def test_what_is_published_to_one_is_taken_from_the_notification_by_the_other(tw
     assert two.b.metric("notifications_total", result="taken") >= 10
 
 
-@pytest.mark.limit(90)
 @pytest.mark.parametrize("outage", ["killed", "frozen"])
 def test_without_redis_nothing_is_lost_and_nobody_is_disconnected(two: Two, log: str, outage: str) -> None:
     away, back = two.told("is away", "does not answer"), two.told("is back after")
@@ -124,7 +123,6 @@ def says_what_is_away(server: Server) -> None:
     assert debug["broker"]["connected"] is False
 
 
-@pytest.mark.limit(90)
 @pytest.mark.parametrize("fault", ["cut", "swallowed"])
 def test_one_process_that_has_lost_redis_goes_on_and_so_does_the_other(
     two: Two, log: str, fault: str

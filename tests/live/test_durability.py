@@ -145,7 +145,6 @@ def check_log(server: Server, clients: list[Resuming], publishers: list[Publishi
         assert client.resumed >= KILLS
 
 
-@pytest.mark.limit(90)
 def test_a_disk_that_hangs_keeps_nobody_waiting(servers: Servers, tmp_path: Path) -> None:
     library, hang = tmp_path / "hanging.so", tmp_path / "hang"
     source = Path(__file__).with_name("hanging_disk.c")

@@ -20,7 +20,6 @@ def numbers(log: Path) -> list[int]:
 
 
 @pytest.mark.slow  # starts servers and waits for clients to come back
-@pytest.mark.limit(90)
 @pytest.mark.parametrize("title", ["Python", "curl"])
 def test_a_program_misses_nothing_while_the_server_or_it_is_away(
     title: str, servers: Servers, tmp_path: Path

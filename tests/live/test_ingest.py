@@ -26,7 +26,7 @@ from tests.live.server import Server
 from tests.live.wire import until
 from tests.services.redis import RedisServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.limit(120)]  # several servers start, one after the other
+pytestmark = pytest.mark.slow  # several servers start, one after the other
 
 STREAM = "ingested"
 FLOOD_SECONDS = 3

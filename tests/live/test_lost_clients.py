@@ -59,7 +59,6 @@ def test_who_takes_nothing_is_for_send_timeout_to_cut(seconds: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.limit(90)
 def test_a_lost_client_is_noticed(servers: Servers, tmp_path: Path) -> None:
     """With the handover and without, in worker processes, under uvicorn's own command line with TLS.
 

@@ -164,7 +164,6 @@ def test_the_doctor_notes_it(deployment: Deployment) -> None:
     assert ("note: Updates of other processes come within 0.2 s" in printed) == slow
 
 
-@pytest.mark.limit(60)
 def test_each_job_runs_once_in_each_of_its_periods(servers: Servers, postgres: PostgresServer) -> None:
     database = postgres.new_database()
     env = {"DATABASE_URL": postgres.url(database), "BROKER_URL": "postgres", "JOBS": "inline"}

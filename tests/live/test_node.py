@@ -66,7 +66,6 @@ def test_stock_clients_connect_and_receive(servers: Servers, handover: str, star
 
 
 @pytest.mark.slow  # the clients wait for seconds before they reconnect
-@pytest.mark.limit(150)
 def test_stock_clients_reconnect_after_a_restart(servers: Servers, handover: str, start: Start) -> None:
     """All cable clients show the newest state again; on ext a log continues where it stopped, none lost or doubled."""
     with servers.new(HANDOVER=handover, CABLE_PING="3") as server:
@@ -106,7 +105,7 @@ def wait_for_all(clients: StockClients, name: str, count: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.limit(150)
+@pytest.mark.nightly
 def test_stock_clients_stay_through_a_quiet_minute(servers: Servers, start: Start) -> None:
     """A minute without an update, kept alive by pings alone: nobody reconnects, and the next update arrives."""
     with servers.new(CABLE_PING="3") as server:
@@ -131,7 +130,6 @@ SOON = {"RETRY_MIN": "50", "RETRY_MAX": "100"}  # what the package waits by itse
 
 
 @pytest.mark.slow  # two restarts
-@pytest.mark.limit(90)
 def test_an_event_source_resumes(servers: Servers, handover: str, start: Start) -> None:
     """By its `Last-Event-ID`, after a goodbye and after a crash, with no update lost or doubled."""
     with servers.new(SOON, HANDOVER=handover) as server:
@@ -277,7 +275,6 @@ def test_stock_clients_with_tickets(servers: Servers, handover: str, start: Star
 
 
 @pytest.mark.slow  # npm takes seconds
-@pytest.mark.limit(120)
 def test_the_packed_client_resumes_on_both_transports(servers: Servers, tmp_path: Path) -> None:
     """Installed from its tarball, and with nothing that Node does not have but the package ws."""
     install_package(tmp_path)

@@ -38,7 +38,6 @@ def check_spread(told: Sequence[Told]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.limit(120)
 def test_a_rolling_restart_loses_and_doubles_nothing(servers: Servers, tmp_path: Path) -> None:
     """With the handover only, as half a minute is enough: test_endings.py has the goodbyes of both forms."""
     env = {
