@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,8 +49,13 @@ DOORS = {
 }
 
 
-def imported(name: str) -> Iterator[str]:
+@cache
+def imported(name: str) -> tuple[str, ...]:
     """What a module imports, also inside functions: `/hub/hub` for one of ours, dotted names for others."""
+    return tuple(_imports(name))
+
+
+def _imports(name: str) -> Iterator[str]:
     folder = Path(name).parent
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
         if isinstance(node, ast.Import):

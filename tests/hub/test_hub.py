@@ -242,7 +242,7 @@ def receive(world: World, index: int, how: str) -> None:
             world.processes[index].follower.on_notification(notification._replace(texts=()))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps, min_size=5, max_size=80))
 def test_nothing_is_lost_doubled_or_disordered_without_being_told(plan: list[tuple[Any, ...]]) -> None:
     async def run() -> None:

@@ -47,7 +47,7 @@ def restore(server: Server) -> None:
     (server.directory / "backup.db").rename(database(server))
 
 
-@pytest.mark.parametrize(("replace", "kept"), [(delete, 0), (restore, 2)])
+@pytest.mark.parametrize(("replace", "kept"), [(delete, 0), pytest.param(restore, 2, marks=pytest.mark.slow)])
 def test_a_file_replaced_under_a_server(
     servers: Servers, handover: str, replace: Callable[[Server], None], kept: int
 ) -> None:
@@ -76,6 +76,7 @@ def test_a_file_replaced_under_a_server(
             assert (client.verdict, client.numbers(1)) == ("recovered", [6])
 
 
+@pytest.mark.slow
 def test_two_servers_on_a_file_that_is_replaced_go_on_in_one_epoch(servers: Servers) -> None:
     with servers.new() as one:
         one.count("log0", 0, 2)
@@ -90,7 +91,7 @@ def test_two_servers_on_a_file_that_is_replaced_go_on_in_one_epoch(servers: Serv
                 server.seen("log0", positions[-1])
 
 
-@pytest.mark.parametrize("suffix", ["-shm", "-wal"])
+@pytest.mark.parametrize("suffix", [pytest.param("-shm", marks=pytest.mark.slow), "-wal"])
 def test_two_servers_on_a_file_without_its_companions_agree_on_new_ones(
     servers: Servers, suffix: str
 ) -> None:
@@ -121,7 +122,7 @@ def test_a_file_that_is_moved_behind_a_link_keeps_what_is_acknowledged_then(serv
             assert (client.verdict, client.numbers(1)) == ("recovered", [2])
 
 
-@pytest.mark.parametrize("missing", [(3,), (5, 6)])
+@pytest.mark.parametrize("missing", [pytest.param((3,), marks=pytest.mark.slow), (5, 6)])
 def test_updates_deleted_by_hand_are_a_gap_and_no_obstacle(
     servers: Servers, handover: str, missing: tuple[int, ...]
 ) -> None:
@@ -144,6 +145,7 @@ def test_updates_deleted_by_hand_are_a_gap_and_no_obstacle(
         assert Position.of(server.put("log0", {"n": 7})) == last.plus(1)
 
 
+@pytest.mark.slow
 def test_a_new_epoch_is_refused_beside_what_a_killed_server_left(servers: Servers) -> None:
     with servers.new() as server:
         server.count("log0", 0, 3)
