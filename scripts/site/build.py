@@ -41,6 +41,8 @@ def build(documents: list[Document], repository: str = "", work: Path = WORK, si
         told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).partition("Traceback")[0]
         return [f"zensical ended with {done.returncode}:\n{told.strip()}"]
     shutil.move(work / "site", site)
+    # Its addresses begin at the root of a host. From disk or below a path it would be a page without style.
+    (site / "404.html").unlink(missing_ok=True)
     return list(built.problems(documents, site))
 
 
