@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,12 @@ DOCUMENT = (Path(__file__).resolve().parents[1] / "docs" / "embedding.md").read_
 EXAMPLES = dict(
     re.findall(r"^## (\w+)\n+<!--[^\n]*-->\n```python\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
 )
+[TICKETS] = re.findall(r"^## Tickets\n.*?^```python\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAM_AUTH_SECRET", "s" * 32)
 
 
 @pytest.fixture(params=EXAMPLES)
@@ -74,6 +81,19 @@ def test_the_server_hears_what_the_dashboard_tells_it(client: TestClient) -> Non
 @pytest.mark.parametrize("example", ["FastAPI"], indirect=True)
 def test_a_publish_from_the_outer_app(client: TestClient) -> None:
     assert client.post("/orders?number=3").json()["position"].endswith("-1")
+
+
+@pytest.mark.usefixtures("secret")
+@pytest.mark.parametrize("example", ["FastAPI"], indirect=True)
+def test_the_outer_app_issues_tickets(example: dict[str, Any]) -> None:
+    example["logged_in"] = lambda: SimpleNamespace(streams=["dashboard_updates"])
+    exec(compile(TICKETS, "docs/embedding.md, Tickets", "exec"), example)
+    with TestClient(example["app"]) as client:
+        client.post("/orders?number=3")
+        ticket = client.get("/stream-ticket")
+        assert ticket.headers["cache-control"] == "no-store"
+        for query, status in (("", 401), (f"?ticket={ticket.text}", 200), (f"?ticket={ticket.text}", 401)):
+            assert client.get(f"/dash/dashboard/refresh{query}").status_code == status
 
 
 def test_without_the_lifespan_a_sentence_says_what_to_do(tmp_path: Path) -> None:
