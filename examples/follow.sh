@@ -31,12 +31,15 @@ read_events() {
     done
 }
 
+# Seconds from 1 to 5, at random, so that those who were cut off together do not come back together. Not by awk's rand(),
+# which in all programs of one second is the same.
+pause() { awk "BEGIN { print 1 + 4 * $(od -An -N2 -tu2 /dev/urandom) / 65536 }"; }
+
 while :; do
     position=''
     [ ! -s "$file" ] || position=$(cat "$file")
     # Slower than a byte a second for 35 seconds: two heartbeats are missing.
     curl -sS -N --fail --connect-timeout 10 --speed-limit 1 --speed-time 35 \
         -H "Last-Event-ID: $position" "$url/dashboard/stream?stream=$stream" | read_events
-    # Random, so that those who were cut off together do not come back together.
-    sleep "$(awk 'BEGIN { srand(); print 1 + 4 * rand() }')"
+    sleep "$(pause)"
 done

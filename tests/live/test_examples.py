@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.live.conftest import Servers
-from tests.live.examples import changed, commands, copied, running
+from tests.live.examples import EXAMPLES, changed, commands, copied, running
 from tests.live.wire import until
+from tests.patience import HANG_LIMIT
 
 SOON = {"RETRY_MIN": "50", "RETRY_MAX": "100"}
 
@@ -17,6 +20,14 @@ SOON = {"RETRY_MIN": "50", "RETRY_MAX": "100"}
 def numbers(log: Path) -> list[int]:
     """The numbers that were printed so far, in whole lines."""
     return [json.loads(line)["n"] for line in log.read_text().split("\n")[:-1]]
+
+
+def test_the_pauses_of_shells_that_were_cut_off_together_differ() -> None:
+    (pause,) = re.findall(r"^pause\(\) .*$", (EXAMPLES / "follow.sh").read_text(), re.MULTILINE)
+    command = ["sh", "-c", f"{pause}\npause"]
+    pauses = [float(subprocess.check_output(command, timeout=HANG_LIMIT)) for _ in range(20)]
+    assert all(1 <= seconds <= 5 for seconds in pauses)
+    assert len(set(pauses)) > 10  # all of them begin within a second or two
 
 
 @pytest.mark.slow  # starts servers and waits for clients to come back
