@@ -62,6 +62,19 @@ def test_each_update_comes_through_by_itself(
         passes(behind, server, servers.stream(server, "log"), transport)
 
 
+def test_a_client_does_not_choose_the_host_that_its_proxy_tells(servers: Servers, tmp_path: Path) -> None:
+    with servers.new(ALLOWED_HOSTS="dash.example.org") as server:
+        forged = [("x-forwarded-host", "example.com")]
+        assert ask(server.address, "GET", "/up", forged).status == 421, "it is looked at"
+        for name in ("nginx", "caddy"):
+            running = proxy(name, tmp_path, server)
+            running.start()
+            try:
+                assert ask(Address("127.0.0.1", running.port), "GET", "/up", forged).status == 200
+            finally:
+                running.kill()
+
+
 @pytest.mark.parametrize("behind", ["bare nginx"], indirect=True)
 def test_a_proxy_without_upgrades_refuses_a_websocket_with_404(behind: Address) -> None:
     """The answer by which a client that may choose knows that it has to take SSE."""
@@ -81,5 +94,6 @@ def test_an_event_source_goes_on_trying_behind_caddy(servers: Servers, tmp_path:
         away = ask(Address("127.0.0.1", caddy.port), "GET", "/dashboard/stream?stream=log0")
         assert (away.status, away.body) == (200, b"retry: 2000\n")
         assert away.head.get("content-type") == "text/event-stream"
+        assert away.head.get("access-control-allow-origin") == "*", "or a page of another origin gives up"
     finally:
         caddy.kill()

@@ -66,5 +66,6 @@ def test_a_rolling_restart_loses_and_doubles_nothing(servers: Servers, tmp_path:
             second.kill()
             away = ask(address, "GET", "/dashboard/stream?stream=log0")
             assert (away.status, away.body) == (200, b"retry: 2000\n\n"), "an EventSource goes on trying"
+            assert away.head.get("access-control-allow-origin") == "*", "in a page of another origin, too"
         finally:
             nginx.kill()
