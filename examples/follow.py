@@ -68,11 +68,15 @@ class Follower:
         elif event.event == "goodbye":
             self.pause = json.loads(event.data)["retry_ms"] / 1000
             say(f"goodbye {event.data}")
-        if (
-            event.id and event.id != self.position
-        ):  # behind the update: one that was not printed is sent again
-            self.position = event.id
-            self.file.write_text(f"{event.id}\n")
+        if event.id and event.id != self.position:
+            self.keep(event.id)  # behind the update: one that was not printed is sent again
+
+    def keep(self, position: str) -> None:
+        """Put a position into the file at once: whoever ends within a write of the file itself would leave it empty."""
+        self.position = position
+        new = self.file.with_name(f"{self.file.name}.new")
+        new.write_text(f"{position}\n")
+        new.replace(self.file)
 
     def wait(self) -> None:
         """Stay away as long as the server asks, or else for a random time that grows with each failure."""

@@ -9,6 +9,9 @@ url=${1:-http://127.0.0.1:3000}
 stream=${2:-dashboard_updates}
 file=${3:-position.txt}  # a file also because what reads events is a process of its own
 
+# By a second file: whoever ends within a write of the file itself would leave it empty.
+keep() { printf '%s\n' "$1" >"$file.new" && mv "$file.new" "$file"; }
+
 # The lines of events become updates on stdout, and the position in the file.
 read_events() {
     event=message data='' id=''
@@ -23,8 +26,7 @@ read_events() {
                     heartbeat) ;;
                     *) printf '%s %s\n' "$event" "$data" >&2 ;;
                 esac
-                # Behind the update: one that was not printed is sent again.
-                [ -z "$id" ] || printf '%s\n' "$id" >"$file"
+                [ -z "$id" ] || keep "$id" # behind the update: one that was not printed is sent again
                 event=message data='' id=''
                 ;;
         esac
