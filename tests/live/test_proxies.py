@@ -10,6 +10,7 @@ import pytest
 from tests.live.conftest import Servers
 from tests.live.followers import TRANSPORTS, follow
 from tests.live.server import Server
+from tests.live.sse import SseClient
 from tests.live.wire import Address, ask
 from tests.services.caddy import Caddy
 from tests.services.nginx import Nginx
@@ -84,6 +85,22 @@ def test_a_proxy_without_upgrades_refuses_a_websocket_with_404(behind: Address) 
         ("sec-websocket-key", "a" * 22 + "=="),
     ]
     assert ask(behind, "GET", "/cable", handshake).status == 404
+
+
+def test_caddy_compresses_the_page_and_no_stream(servers: Servers, tmp_path: Path) -> None:
+    """As a browser asks: the other clients of these tests take no compression."""
+    accepts = [("accept-encoding", "gzip")]
+    with servers.new(QUIET) as server:
+        server.publish("state0", {"text": "x" * 2000})  # Caddy compresses what begins with 512 bytes
+        caddy = Caddy(tmp_path, server.address.port)
+        caddy.start()
+        try:
+            behind = Address("127.0.0.1", caddy.port)
+            assert ask(behind, "GET", "/", accepts).head.get("content-encoding") == "gzip"
+            with SseClient(behind, "/dashboard/stream?stream=state0", accepts) as client:
+                assert client.head.get("content-encoding") is None
+        finally:
+            caddy.kill()
 
 
 def test_an_event_source_goes_on_trying_behind_caddy(servers: Servers, tmp_path: Path) -> None:
