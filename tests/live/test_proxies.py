@@ -63,6 +63,7 @@ def test_each_update_comes_through_by_itself(
         passes(behind, server, servers.stream(server, "log"), transport)
 
 
+@pytest.mark.slow  # a server and two proxies of its own
 def test_a_client_does_not_choose_the_host_that_its_proxy_tells(servers: Servers, tmp_path: Path) -> None:
     with servers.new(ALLOWED_HOSTS="dash.example.org") as server:
         forged = [("x-forwarded-host", "example.com")]
@@ -87,6 +88,7 @@ def test_a_proxy_without_upgrades_refuses_a_websocket_with_404(behind: Address) 
     assert ask(behind, "GET", "/cable", handshake).status == 404
 
 
+@pytest.mark.slow  # a server and a proxy of its own
 def test_caddy_compresses_the_page_and_no_stream(servers: Servers, tmp_path: Path) -> None:
     """As a browser asks: the other clients of these tests take no compression."""
     accepts = [("accept-encoding", "gzip")]
