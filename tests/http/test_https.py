@@ -37,6 +37,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 def test_a_page_is_sent_to_https(client: TestClient, path: str) -> None:
     response = client.get(path, headers=PLAIN)
     assert (response.status_code, response.headers["location"]) == (308, f"https://a.example{path}")
+    assert response.headers["cache-control"] == "no-store"
     assert HSTS not in response.headers  # RFC 6797 §7.2
 
 

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import HttpsRequired
+from .responses import COMMON_HEADERS
 from .security import header, request_host
 
 # A year, for this host alone: whoever runs it may have others below that speak HTTP (RFC 6797 §6.1).
@@ -40,9 +41,10 @@ class HttpsOnly:
         if scope["type"] == "http" and scope["method"] in SAFE_METHODS and host:
             path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
             query = scope["query_string"].decode("latin-1")
-            await RedirectResponse(f"https://{host}{path}{'?' if query else ''}{query}", 308)(
-                scope, receive, send
-            )
+            # Not for caches: without ALLOWED_HOSTS whoever asks names the host, in X-Forwarded-Host, and others would
+            # be sent there.
+            location = f"https://{host}{path}{'?' if query else ''}{query}"
+            await RedirectResponse(location, 308, COMMON_HEADERS)(scope, receive, send)
             return
         # Not redirected: the token and the body have gone over the wire already, and whoever sent them should know.
         raise HttpsRequired("Use https:// (wss:// for a WebSocket): FORCE_HTTPS is on.")
