@@ -69,11 +69,17 @@
     return known.reduce((best, one) => (best && best.value.usd <= one.value.usd ? best : one), undefined);
   }
 
+  /** The lowest known price at each end of the range, of whichever plan; Infinity where none is known. */
+  function prices(found) {
+    const lowest = (end) => Math.min(...found.map((one) => one[end]?.usd ?? Infinity));
+    return { low: lowest("low"), high: lowest("high") };
+  }
+
   /** US$ a month where memory, CPU and egress are metered, at each end of an estimate. Without the database and Redis. */
   function metered({ memory, core, egress, least }, estimate) {
     const usd = (end) => Math.max(least, (estimate.memory[end] / 1024) * memory + estimate.cores[end] * core + estimate.egress[end] * egress);
     return Object.fromEntries(ENDS.map((end) => [end, usd(end)]));
   }
 
-  globalThis.calculator = { ...globalThis.calculator, fit: { offers, cheapest, metered } };
+  globalThis.calculator = { ...globalThis.calculator, fit: { offers, cheapest, prices, metered } };
 })();

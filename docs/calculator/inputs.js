@@ -3,7 +3,8 @@
   "use strict";
 
   const PERCENT = 100;
-  const DECIMAL = /^\d+(\.\d+)?$/; // a browser complains about any other text in a field of numbers
+  // What a field of numbers lets somebody enter, `1e3` and `.5` too; a browser complains when any other text is put into one.
+  const DECIMAL = /^-?(\d+(\.\d+)?|\.\d+)(e[-+]?\d+)?$/i;
 
   const fields = (form) => [...form.elements].filter((element) => element instanceof HTMLInputElement);
   const label = (field) => field.closest("label").querySelector("span").textContent;

@@ -86,7 +86,7 @@
         part: costsPart(coefficients, plans, load, assumptions),
         most: CLIENTS[1],
         platform: plans.metered.name,
-        metered: Object.fromEntries(columns.map(({ transport, metered }) => [transport, metered.value])),
+        metered: Object.fromEntries(columns.map(({ transport, metered }) => [transport, metered])),
       }),
     );
   }
@@ -97,7 +97,8 @@
     if (fault) return void (at("#verdict").textContent = fault);
     const columns = found(load, assumptions);
     const best = Object.fromEntries(columns.map(({ transport, best: one }) => [transport, one]));
-    at("#verdict").textContent = words.verdict(load, best);
+    const ranges = Object.fromEntries(columns.map(({ transport, offers }) => [transport, fit.prices(offers)]));
+    at("#verdict").textContent = words.verdict(load, best, ranges);
     drawResults(columns);
     drawOffers(columns);
     drawDifferences(load, assumptions, columns);

@@ -22,10 +22,10 @@
     { name: "premium-2", connections: 200, usd: 60 },
   ];
 
-  // How many connections Standard-0 allows is not in the sources below.
   const postgres = [
     { name: "essential-0", connections: 20, usd: 5 },
-    { name: "standard-0", connections: Infinity, usd: 50 },
+    { name: "standard-0", connections: 120, usd: 50 },
+    { name: "standard-2", connections: 400, usd: 200 },
   ];
 
   // Billed by what is used: US$ for a GB of memory, a core, a GB of egress. `least` is paid in any case.
@@ -39,9 +39,10 @@
     { what: "Key-Value Store, price of mini", where: "Dev Center, Heroku Key-Value Store", date: "2024-12-04" },
     { what: "Key-Value Store, price of premium-2, and Postgres, prices", where: "api-evangelist/heroku, plans", date: "2026-05-04" },
     {
-      what: "Key-Value Store, prices of premium-0 and premium-1; one Basic dyno at most; 20 connections of essential-0",
+      what: "Key-Value Store, prices of premium-0 and premium-1; one Basic dyno at most",
       where: "not seen at Heroku: a guess",
     },
+    { what: "Postgres, connections", where: "not seen at Heroku: goldlapel.com/blog/heroku-postgresql-optimization", date: "2026-03-29" },
     { what: "Railway, prices", where: "railwayapp/docs, pricing", date: "2026-08-21" },
     { what: "1,500 streams a dyno", where: "a remark of Heroku's staff, elixirforum.com/t/20029, about the EU", date: "2016" },
   ];

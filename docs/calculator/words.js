@@ -3,6 +3,7 @@
   "use strict";
 
   const { TRANSPORTS } = globalThis.calculator.model;
+  const { apart } = globalThis.calculator.difference;
   const NAMES = { sse: "SSE", cable: "cable", "cable+ext": "extended cable" };
   const DIGITS = 3;
   const UNKNOWN = "not known";
@@ -50,23 +51,31 @@
   /** What decides how many dynos of a plan it takes. */
   const limit = (offer) => (offer.value ? (LIMITS[offer.value.limit] ?? "one is enough") : "no second dyno");
 
-  /** The prices at the ends of both offers' ranges, where they are not the price that was said. */
-  function priceSpan(said, offers) {
-    const low = Math.min(...offers.map((offer) => offer.low.usd));
-    const high = offers.some((offer) => offer.high?.usd === undefined) ? Infinity : Math.max(...offers.map((offer) => offer.high.usd));
-    if (low === said && high === said) return "";
-    return high === Infinity ? ` The range begins at ${price(low)} and ends beyond this plan.` : ` The range is ${price(low)} to ${price(high)}.`;
+  /** "$15 to $103"; "$15 and more" where no price is known at the high end. */
+  const range = ({ low, high }) =>
+    high === Infinity ? `${price(low)} and more` : low === high ? price(low) : `${price(low)} to ${price(high)}`;
+
+  /** The range of both prices together, where it is more than the one that was said. */
+  function around(said, { sse, cable }) {
+    const both = { low: Math.min(sse.low, cable.low), high: Math.max(sse.high, cable.high) };
+    return both.low === said && both.high === said ? "" : ` The range is ${range(both)}.`;
   }
 
-  /** The first sentence: what it costs, with either transport. `best`: the cheapest offer by transport. */
-  function verdict({ clients, rate }, best) {
+  /** Whether the ranges tell the two prices apart; nothing where one of them is not known at all. */
+  function settled({ sse, cable }) {
+    if (sse.low === Infinity || cable.low === Infinity) return "";
+    const tell = apart(sse, cable) ? "they do not meet" : "they meet, so the measurements do not tell which is cheaper";
+    return ` The ranges are ${range(sse)} and ${range(cable)}: ${tell}.`;
+  }
+
+  /** The first sentence: what it costs, with either transport. `best`: the cheapest offer by transport, `ranges`: its price's. */
+  function verdict({ clients, rate }, best, ranges) {
     const load = `${plural(clients, "connection")} and ${plural(rate, "update")} a second`;
     const said = (offer) => offer && `${offer.value.count} x ${offer.plan.name}, ${price(offer.value.usd)}`;
     const [sse, cable] = [said(best.sse), said(best.cable)];
     if (!sse && !cable) return `${load}: no plan with a known price carries that.`;
-    const range = sse === cable ? priceSpan(best.sse.value.usd, [best.sse, best.cable]) : "";
-    if (sse === cable) return `${load}: ${sse} a month, with SSE and with cable alike.${range}`;
-    return `${load}: ${sse ?? UNKNOWN} a month with SSE, ${cable ?? UNKNOWN} with cable.`;
+    if (sse === cable) return `${load}: ${sse} a month, with SSE and with cable alike.${around(best.sse.value.usd, ranges)}`;
+    return `${load}: ${sse ?? UNKNOWN} a month with SSE, ${cable ?? UNKNOWN} with cable.${settled(ranges)}`;
   }
 
   /** Where the transports differ, in sentences. */
@@ -82,10 +91,11 @@
         ? "At this rate no size of an update brings the difference below a tenth."
         : `At this rate the difference is below a tenth from updates of ${number(size)} bytes on (base protocol).`,
       part
-        ? `Heroku's price: they part at about ${number(part.clients)} connections, ${price(part.sse)} for SSE and ${price(part.cable)} for cable.`
+        ? `Heroku's price: they part at about ${number(part.clients)} connections, ${price(part.sse)} for SSE and ${price(part.cable)} for cable` +
+          `${part.apart ? "" : "; their ranges meet there"}.`
         : `Heroku's price: the same at each number of connections up to ${number(most)}, as far as prices are known.`,
-      "Where memory, CPU and egress are metered the prices part: " +
-        `${platform} would take ${price(metered.sse)} a month for SSE, ${price(metered.cable)} for cable.`,
+      `Where memory, CPU and egress are metered, at ${platform}: ${price(metered.sse.value)} a month (${range(metered.sse)}) for SSE, ` +
+        `${price(metered.cable.value)} (${range(metered.cable)}) for cable.`,
     ];
   }
 

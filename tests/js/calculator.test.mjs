@@ -144,6 +144,7 @@ test("what is beyond the measurements is said, and nothing within them", () => {
   assert.match(said({}), /Publishes a second: 1; measured from 1.25 on/);
   assert.match(said({ clients: 40_000 }, 2), /Clients in a process: 20,000; measured to 16,000/);
   assert.match(said({ rate: 100 }), /Deliveries a second by a process: 100,000; measured to 80,000/);
+  assert.match(said({ rate: 1000, burst: 2 }), /Deliveries a second by a process: 500,000; measured to 80,000/);
   assert.match(said({ size: 2000 }), /Bytes of an update: 2,000; measured with 350/);
   assert.match(said({ burst: 1000, rate: 1000 }), /Bytes in a write: [0-9,]+; measured to/);
 });
@@ -175,6 +176,7 @@ test("services are bought for two releases side by side, and what has no known p
   assert.deepEqual(named({}, "Standard-1X"), ["mini", "essential-0"]); // 2 processes: 8 and 12 connections
   assert.deepEqual(named({ clients: 3000 }, "Standard-1X"), ["mini", "standard-0"]); // 4: 16 and 24
   assert.deepEqual(named({ clients: 4500 }, "Standard-1X"), ["premium-0", "standard-0"]); // 6: 24
+  assert.deepEqual(named({ clients: 16_000 }, "Standard-1X"), ["premium-2", "standard-2"]); // 22: 88 and 132
   assert.equal(offer({ clients: 100_000 }, "Standard-1X").value.usd, undefined);
 });
 
@@ -208,13 +210,21 @@ test("what differs is told: CPU by its ranges, memory by the connections', price
   const vague = { "memory-sse": { value: 2, low: 1, high: 3 }, "memory-cable": { value: 6, low: 5, high: 8 } };
   assert.deepEqual(difference.memoryMore(handmade(vague), { ...LOAD, clients: 1024 }), { value: 4, low: 2, high: 7 });
   const part = difference.costsPart(dear, plans, LOAD, ASSUMED);
-  assert.ok(part.clients > 370 && part.clients < 450 && part.sse < part.cable, JSON.stringify(part));
+  assert.ok(part.clients > 370 && part.clients < 450 && part.sse < part.cable && part.apart, JSON.stringify(part));
+});
+
+test("prices whose ranges meet are not told apart, of whichever plan the range is", () => {
+  const { clients, sse, cable, apart } = difference.costsPart(coefficients, plans, { ...LOAD, rate: 50 }, ASSUMED);
+  assert.ok(sse < cable && !apart, JSON.stringify({ clients, sse, cable, apart }));
+  const price = (usd, low, high) => ({ value: usd && { usd }, low: low && { usd: low }, high: high && { usd: high } });
+  assert.deepEqual(fit.prices([price(15, 15), price(33, 33, 103)]), { low: 15, high: 103 });
+  assert.deepEqual(fit.prices([price(15, 15)]), { low: 15, high: Infinity });
 });
 
 test("bytes around an update weigh less the larger it is", () => {
   const made = handmade({ "update-bytes-cable": fixed(120) });
   const size = difference.sizeAlike(made, { ...LOAD, rate: 1000 });
-  assert.ok(size >= 975 && size < 1100, String(size)); // 100 of 20 + 5 + size is a tenth at 975
+  assert.equal(size, 975); // 100 of 20 + 5 + 975 is a tenth, and less with heartbeats that are alike
   assert.equal(difference.sizeAlike(handmade({ "beat-bytes-cable": fixed(60) }), { ...LOAD, rate: 0 }), undefined);
 });
 
@@ -229,13 +239,18 @@ test("numbers have three digits, and large amounts larger units", () => {
   assert.equal(span({ low: 2, high: 2 }, "MB"), "");
 });
 
-test("the verdict says one price where it is one", () => {
-  const best = (usd, low = usd, high = usd) => ({ value: { count: 2, usd }, low: { usd: low }, high: { usd: high }, plan: { name: "Standard-1X" } });
+test("the verdict says one price where it is one, and what it does not know where there are two", () => {
+  const best = (usd) => ({ value: { count: 2, usd }, plan: { name: "Standard-1X" } });
   const load = { clients: 1000, rate: 1 };
+  const said = (sse, cable, ...ranges) =>
+    words.verdict(load, { sse: best(sse), cable: best(cable) }, { sse: { low: ranges[0], high: ranges[1] }, cable: { low: ranges[2], high: ranges[3] } });
   const alike = "1,000 connections and 1 update a second: 2 x Standard-1X, $58 a month, with SSE and with cable alike.";
-  assert.equal(words.verdict(load, { sse: best(58), cable: best(58) }), alike);
-  assert.match(words.verdict(load, { sse: best(58), cable: best(83) }), /\$58 a month with SSE, .*\$83 with cable/);
-  assert.match(words.verdict(load, { sse: best(58, 33), cable: best(58, 58, 83) }), /alike\. The range is \$33 to \$83\.$/);
-  assert.match(words.verdict(load, { sse: { ...best(58), high: undefined }, cable: best(58) }), /begins at \$58 and ends beyond this plan/);
-  assert.match(words.verdict(load, {}), /no plan with a known price/);
+  assert.equal(said(58, 58, 58, 58, 58, 58), alike);
+  assert.equal(said(58, 58, 33, 58, 58, 83), `${alike} The range is $33 to $83.`);
+  assert.equal(said(58, 58, 58, Infinity, 58, 58), `${alike} The range is $58 and more.`);
+  assert.match(said(58, 83, 58, 58, 83, 108), /\$58 a month with SSE, .*\$83 with cable\. The ranges are \$58 and \$83 to \$108: they do not meet\.$/);
+  assert.match(said(58, 83, 33, 83, 58, 108), /\$33 to \$83 and \$58 to \$108: they meet, so the measurements do not tell which is cheaper\.$/);
+  const unknown = { sse: { low: 58, high: Infinity }, cable: { low: Infinity, high: Infinity } };
+  assert.match(words.verdict(load, { sse: best(58) }, unknown), /not known with cable\.$/);
+  assert.match(words.verdict(load, {}, unknown), /no plan with a known price/);
 });
