@@ -311,7 +311,7 @@ def claims(check: bool, write: bool, against: Path | None) -> None:
 @click.option("--check", is_flag=True, help="Fail when a picture or a table is not what its results say.")
 @click.option("--write", is_flag=True, help="Make them anew from the result files.")
 def pictures(check: bool, write: bool) -> None:
-    """The pictures in docs/pictures and the tables beside them in the documents, made from result files only.
+    """The pictures in docs/pictures, the tables beside them in the documents, and docs/report, from result files only.
 
     \b
     Example: python -m bench pictures --check

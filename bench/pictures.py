@@ -1,8 +1,8 @@
 """The pictures in our documents and the tables beside them: each is made from result files, and from nothing else.
 
 A picture is two files in docs/pictures, one for a wide column and one for a phone. Its table stands in a document
-between `<!--table NAME-->` and `<!--/table-->`. `python -m bench pictures --write` makes both, `--check` tells which
-are not what their results say.
+between `<!--table NAME-->` and `<!--/table-->`. docs/report is the report of the quoted headline. `python -m bench
+pictures --write` makes all of these, `--check` tells which are not what their results say.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bench import claims, quotes, result, tables
 from bench.errors import Environment
-from bench.html import looks, svg_file
+from bench.html import looks, page, svg_file
 from bench.html.charts import bill, memory, outage, percentiles, strip, sweep
 from bench.html.looks import Legend
 from bench.html.picture import SIZES, Picture
@@ -23,6 +23,7 @@ from bench.html.table import Table
 from bench.result import Result
 
 FOLDER = quotes.ROOT / "docs" / "pictures"
+REPORT, REPORTED = quotes.ROOT / "docs" / "report", "headline"
 REMEDY = "run `python -m bench pictures --write`"
 MARK = re.compile(r"<!--table ([a-z-]+)-->\n(.*?)<!--/table-->", re.DOTALL)
 Maker = Callable[[Result, Legend], Picture | None]
@@ -132,6 +133,30 @@ def faults(folder: Path = FOLDER, results: Path = claims.RESULTS) -> Iterator[st
             yield f"{name} is the picture of no result: {REMEDY}"
         elif made[name] != there[name]:
             yield f"{name} is not what its result says: {REMEDY}"
+
+
+def write_report(folder: Path = REPORT, results: Path = claims.RESULTS) -> None:
+    """Make docs/report anew, without what is no more in it."""
+    documents = _reported(results)
+    page.write(documents, folder)
+    for old in (folder / "raw").iterdir():
+        if old.name not in {path.name for path, _ in documents}:
+            old.unlink()
+
+
+def report_faults(folder: Path = REPORT, results: Path = claims.RESULTS) -> Iterator[str]:
+    """What of docs/report is not byte for byte as its results make it."""
+    documents = _reported(results)
+    made = {"index.html": page.render(documents).encode()}
+    made |= {f"raw/{path.name}": path.read_bytes() for path, _ in documents}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    for name in sorted(made.keys() | there):
+        if name not in there or name not in made or (folder / name).read_bytes() != made[name]:
+            yield f"{folder.name}/{name} is not what its result says: {REMEDY}"
+
+
+def _reported(results: Path) -> list[tuple[Path, result.Json]]:
+    return [(path, result.read_json(path)) for path in sorted((results / REPORTED).glob("*.json"))]
 
 
 def table_faults(name: str, text: str, results: Path = claims.RESULTS) -> Iterator[str]:

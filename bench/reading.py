@@ -143,13 +143,15 @@ def claims_(*, check: bool, write: bool, against: Path | None) -> int:
 
 
 def pictures_(*, write: bool) -> int:
-    """Make the pictures and the tables of our documents anew, or tell which are not what their results say."""
+    """Make the pictures, the tables and the report of our documents anew, or tell which are not what their results
+    say."""
     if write:
         pictures.write()
+        pictures.write_report()
         for document in quotes.documents():
             document.write_text(pictures.written(_text(document)), encoding="utf-8")
     tables = (fault for one in quotes.documents() for fault in pictures.table_faults(one.name, _text(one)))
-    found = [*pictures.faults(), *tables]
+    found = [*pictures.faults(), *pictures.report_faults(), *tables]
     show(found)
     return min(1, len(found))
 
