@@ -43,19 +43,21 @@ class Claim(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What the result file says: a value, and its 95 % interval where there are several runs."""
+    """What the result file says: a value, and its 95 % interval where there are several runs, or pairs of them."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    pairs: int = 0
 
 
 class Origin(NamedTuple):
-    """Of which commit a result is, of which day, and of which machine."""
+    """Of which commit a result is, of which day and machine, and what the noise gate said of it."""
 
     commit: str
     date: str
     machine: str
+    noise: str
 
 
 class Verdict(NamedTuple):
@@ -98,7 +100,13 @@ def origin(claim: Claim, results: Path = RESULTS) -> Origin | None:
     changed = " with changes that were not committed" if git.get("dirty") else ""
     commit = f"{str(git['sha'])[:7]}{changed}" if git.get("sha") else "unknown"
     cpu = " ".join(str(found["cpu_model"]).replace("(R)", "").split())
-    return Origin(commit, made.created_at[:10], f"{cpu}, {found['cores']} cores")
+    return Origin(commit, made.created_at[:10], f"{cpu}, {found['cores']} cores", _noise(made))
+
+
+def _noise(made: Result) -> str:
+    """ "noisy before, quiet after"; "quiet before and after"."""
+    before, after = (str((made.noise[when] or {}).get("verdict", "unknown")) for when in ("before", "after"))
+    return f"{before} before and after" if before == after else f"{before} before, {after} after"
 
 
 @cache
@@ -114,13 +122,13 @@ def of_result(claim: Claim, made: Result) -> Measured | None:
     ours = _by_pair(made, claim.row, claim)
     if not claim.against:
         values = list(ours.values())
-        return Measured(stats.mean(values), *stats.bounds(values)) if values else None
+        return Measured(stats.mean(values), *stats.bounds(values), len(values)) if values else None
     theirs = _by_pair(made, claim.against, claim)
     both = sorted(ours.keys() & theirs.keys())
     if not both:
         return None
     ratio: Ratio = stats.paired_ratio([ours[pair] for pair in both], [theirs[pair] for pair in both])
-    return Measured(ratio.value, ratio.low, ratio.high)
+    return Measured(ratio.value, ratio.low, ratio.high, ratio.pairs)
 
 
 def _by_pair(made: Result, row: str, claim: Claim) -> dict[int, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,11 +120,27 @@ def test_intervals_are_written_too(results: Path) -> None:
     assert claims.interval(COST, Measured(7.0)) == "no interval"
 
 
-@pytest.mark.parametrize("loose", ["7 us", "1.5 KB", "20 %", "3 x", "10,500/s", "2 ms"])
+@pytest.mark.parametrize(
+    "loose", ["7 us", "1.5 KB", "20 %", "3 x", "10,500/s", "2 ms", "11 s", "381 bytes", "0.4 ns"]
+)
 def test_a_measured_number_that_is_no_claim_is_found(results: Path, loose: str) -> None:
+    words = f"{loose!r} is measured, but bound to no result: make it a claim"
     (fault,) = quotes.faults("d.md", f"<!--measured-->It is {loose} fast.<!--/measured-->", results)
-    assert fault == f"d.md: {loose!r} is measured, but bound to no result: make it a claim"
+    assert fault == f"d.md: {words}"
     assert list(quotes.faults("d.md", f"Pings every {loose}.", results)) == []
+    for name in quotes.WHOLE:
+        assert list(quotes.faults(name, f"Pings every {loose}.", results)) == [f"{name}: {words}"]
+        assert list(quotes.faults(name, f"<!--stated-->Pings every {loose}.<!--/stated-->", results)) == []
+
+
+def test_a_number_without_a_unit_is_a_claim_or_of_a_plan(tmp_path: Path) -> None:
+    run = made.run("app", "sse", 0)
+    result.write(made.result(run, plan={"clients": 1000, "rates": [1.25], "awake": True}), tmp_path)
+    text = "<!--measured-->Of 1,000 clients with 1.25 updates {} came back.<!--/measured-->"
+    assert list(quotes.faults("d.md", text.format("all"), tmp_path)) == []
+    for found in ("999", "140", "25.1"):
+        (fault,) = quotes.faults("d.md", text.format(found), tmp_path)
+        assert fault == f"d.md: {found!r} is in no result's plan, and no claim: make it one, or leave it out"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +151,11 @@ def test_a_measured_number_that_is_no_claim_is_found(results: Path, loose: str) 
         "```\n3 ms\n```",
         "HTTP/1.1",
         "2 cores",
+        "AnyCable 1.6.16",
+        "\n1. the first",
+        "[here](../a/2026.json)",
+        '<img src="a.svg" alt="7 pictures">',
+        "<!--stated-->15 seconds, 16 times<!--/stated-->",
         "<!--table verdict-->\n| 3 ms |\n<!--/table-->",
     ],
 )
@@ -143,11 +165,42 @@ def test_other_numbers_may_stand(results: Path, harmless: str) -> None:
 
 def test_where_a_number_comes_from_is_written_too(results: Path) -> None:
     text = quotes.written(
-        "".join(f"<!--claim cost {one}--><!--/claim-->;" for one in ("commit", "date", "machine")), results
+        "".join(
+            f"<!--claim cost {one}--><!--/claim-->;"
+            for one in ("commit", "date", "machine", "pairs", "noise")
+        ),
+        results,
     )
-    assert re.findall(r"-->([^<]+)<!--/claim", text) == ["aaaaaaa", "2026-11-24", "A, 2 cores"]
+    wanted = ["aaaaaaa", "2026-11-24", "A, 2 cores", "2", "unknown before and after"]
+    assert re.findall(r"-->([^<]+)<!--/claim", text) == wanted
     assert list(quotes.faults("d.md", text, results)) == []
     assert len(list(quotes.faults("d.md", text.replace("aaaaaaa", "bbbbbbb"), results))) == 1
+
+
+def test_what_the_noise_gate_said_is_quoted(tmp_path: Path) -> None:
+    looked = {"spin_cov": 0.1, "jitter_p99_us": 1.0, "steal_share": 0.0, "load": 0.0, "reasons": []}
+    noise: dict[str, Any] = {
+        "before": {"verdict": "noisy", **looked},
+        "after": {"verdict": "quiet", **looked},
+    }
+    result.write(made.result(made.run("app", "sse", 0), id="a", noise=noise), tmp_path)
+    found = claims.origin(COST, tmp_path)
+    assert found is not None and found.noise == "noisy before, quiet after"
+
+
+def test_a_figure_of_a_noisy_machine_is_not_quoted_without_that(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = quotes.written("It costs <!--claim cost--><!--/claim-->", results)
+    assert list(quotes.faults("d.md", text, results)) == []
+    noisy = claims.Origin("aaaaaaa", "2026-11-24", "A", "noisy before, quiet after")
+    monkeypatch.setattr(claims, "origin", lambda claim, results: noisy)
+    (fault,) = quotes.faults("d.md", text, results)
+    assert fault == (
+        "d.md: the noise gate of a.json says noisy before, quiet after: quote it, by <!--claim cost noise-->"
+    )
+    told = quotes.written(f"{text}, <!--claim cost noise--><!--/claim-->", results)
+    assert list(quotes.faults("d.md", told, results)) == []
 
 
 def test_a_commit_with_changes_is_called_so(tmp_path: Path) -> None:
@@ -164,6 +217,15 @@ def test_a_claim_that_begins_a_line_would_cut_its_paragraph(results: Path) -> No
     assert list(quotes.faults("d.md", f"It costs\n  {claim} each.", results)) == [cut.format("d.md: line 2")]
     assert list(quotes.faults("d.md", f"{claim} each,\nor so.", results)) == [cut.format("d.md: line 1")]
     assert list(quotes.faults("d.md", f"It costs {claim} each,\nor {claim}.", results)) == []
+
+
+def test_a_count_over_many_results_is_bound_as_a_claim_is(results: Path) -> None:
+    text = "It was quiet <!--tally gates-quiet-->?<!--/tally--> times."
+    (fault,) = quotes.faults("d.md", text)
+    assert fault.startswith("d.md: tally gates-quiet says '?', the results ")
+    assert list(quotes.faults("d.md", quotes.written(text))) == []
+    with pytest.raises(Environment, match="quotes the count 'nope': there are ratios"):
+        quotes.written("<!--tally nope--><!--/tally-->")
 
 
 def test_an_unknown_claim_is_said(results: Path) -> None:
