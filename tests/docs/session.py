@@ -6,17 +6,21 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 from scripts.site.document import ROOT
 from tests.docs.blocks import Block
-from tests.live.server import die_with_parent, free_port
+from tests.live.server import free_port
 from tests.live.wire import Address, Closed, ask, until
+from tests.patience import HANG_LIMIT
+from tests.services.process import in_session
 
-BLOCK_LIMIT = 120.0  # seconds: a bound on a command that hangs, not an expectation
-START_LIMIT = 30.0
+BLOCK_LIMIT = 2 * HANG_LIMIT  # of one block, which may be a whole measurement
+START_LIMIT = HANG_LIMIT
+END_LIMIT = 20.0  # of what is told to end; then it is killed
 KEPT = ("LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 # What a checkout has and blocks may name. Links, so that nothing is copied.
 LINKED = (".venv", "bench", "examples", "web")
@@ -37,13 +41,22 @@ class Session:
         self._output: Path | None = None
         self._runs_on = False
         self._shell = subprocess.Popen(
-            [*die_with_parent(), "bash", "--noprofile", "--norc", "-e", "-s"],
+            ["bash", "--noprofile", "--norc", "-e", "-s"],
             cwd=self.directory,
             env=self._environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the tests
+        )
+        # Kills the shell and what it has started when its input ends: with `end`, or when the test run is killed.
+        self._killer = subprocess.Popen(
+            ["sh", "-c", f"read -r _; kill -KILL -{self._shell.pid}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def _environment(self) -> dict[str, str]:
@@ -123,16 +136,19 @@ class Session:
         return PORT.sub(lambda match: f"{match[1]}{self._ports.setdefault(match[2], free_port())}", text)
 
     def end(self) -> None:
-        """Stop what still runs; the shell last, which reaps the others."""
-        shell = psutil.Process(self._shell.pid) if self._shell.poll() is None else None
-        for process in shell.children() if shell else []:
-            process.terminate()
-        _, alive = psutil.wait_procs(shell.children(recursive=True) if shell else [], 20)
-        for process in alive:
-            process.kill()
-        assert self._shell.stdin is not None
-        self._shell.stdin.close()
-        self._shell.wait(20)
+        """Stop what still runs, also where the shell has ended."""
+        for process in self._started():
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        with suppress(AssertionError):
+            until(lambda: not self._started(), "all has ended", END_LIMIT)
+        for each in (self._killer, self._shell):
+            assert each.stdin is not None
+            each.stdin.close()
+            each.wait(HANG_LIMIT)
+
+    def _started(self) -> list[psutil.Process]:
+        return [process for process in in_session(self._shell.pid) if process.pid != self._shell.pid]
 
 
 def _in_background(text: str) -> str:

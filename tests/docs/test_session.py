@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scripts.site.document import ROOT, Document
+from tests.docs.blocks import blocks
+from tests.docs.session import Session
+from tests.live.wire import until
+from tests.services.process import in_session
+
+TICKS = "```"
+# A session in which something runs, in a test run that is killed.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
 from scripts.site.document import Document
 from tests.docs.blocks import blocks
 from tests.docs.session import Session
 
-TICKS = "```"
+session = Session(Path(sys.argv[1]))
+for block in blocks(Document("docs/some.md", sys.argv[2])):
+    session.run(block)
+print(session.output(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.fixture
@@ -21,11 +40,13 @@ def session(tmp_path: Path) -> Iterator[Session]:
     session.end()
 
 
+def written(mark: str, language: str, body: str) -> str:
+    return f"<!-- {mark} -->\n{TICKS}{language}\n{body}\n{TICKS}\n"
+
+
 def run(session: Session, *parts: tuple[str, str, str]) -> None:
     """Run blocks of mark, language and text."""
-    text = "\n".join(
-        f"<!-- {mark} -->\n{TICKS}{language}\n{body}\n{TICKS}\n" for mark, language, body in parts
-    )
+    text = "\n".join(written(*part) for part in parts)
     for block in blocks(Document("docs/some.md", text)):
         session.run(block)
 
@@ -73,3 +94,23 @@ def test_a_server_that_does_not_start_fails_its_document(
     monkeypatch.setattr("tests.docs.session.START_LIMIT", 0.1)
     with pytest.raises(AssertionError, match="cannot start"):
         run(session, ("run: background", "sh", "echo cannot start"))
+
+
+def test_nothing_runs_on_behind_its_end(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the shell has ended, as it does when a command fails; what does not hear SIGTERM is killed."""
+    monkeypatch.setattr("tests.docs.session.END_LIMIT", 0.1)
+    with pytest.raises(AssertionError, match="it failed"):
+        run(session, ("run", "sh", "sleep 600 &\n(trap '' TERM; sleep 600) &\necho $$\nfalse"))
+    leader = int(session.output())
+    assert in_session(leader)
+    session.end()
+    until(lambda: not in_session(leader), "all has ended")
+
+
+def test_nothing_runs_on_when_the_test_run_is_killed(tmp_path: Path) -> None:
+    document = written("run", "sh", "sleep 600 &\necho $$")
+    command = [sys.executable, "-c", KILLED, str(tmp_path), document]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    leader = int(done.stdout)
+    until(lambda: not in_session(leader), "all has ended")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import psutil  # type: ignore[import-untyped]
 
 from tests.live.server import KEPT, die_with_parent, free_port
+from tests.services.process import accepts, in_session
 
 Log = Callable[[str, str], object]  # who says it, and what
 
@@ -46,8 +46,9 @@ class Dyno:
         self.directory = directory
         self.started = time.monotonic()
         self.stopping = False
+        self.finished = False
         self._log = log
-        self._listens = False
+        self._listens = not name.startswith("web.")  # nothing else is asked to
         shutil.copytree(slug, directory)
         self.process = subprocess.Popen(
             [*die_with_parent(), "bash", "-c", command],
@@ -94,17 +95,12 @@ class Dyno:
             return "crashed" if self.process.returncode else "complete"
         if self.stopping:
             return "stopping"
-        self._listens = self._listens or _accepts(self.port)
+        self._listens = self._listens or accepts(self.port)
         return "up" if self._listens else "starting"
 
     def processes(self) -> list[psutil.Process]:
-        """List all that run in it, also those whose parent has ended: a dyno is one session."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                if os.getsid(process.pid) == self.process.pid and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+        """List all that run in it: a dyno is one session."""
+        return in_session(self.process.pid)
 
     def memory(self) -> Memory:
         pss = rss = 0
@@ -159,6 +155,7 @@ class Dyno:
     def _finish(self) -> int:
         status = self.process.wait()
         self._reader.join()
+        self.finished = True
         self._say(f"Process exited with status {status}")
         shutil.rmtree(self.directory, ignore_errors=True)
         return status
@@ -178,11 +175,3 @@ class Dyno:
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

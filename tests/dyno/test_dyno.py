@@ -10,7 +10,7 @@ import pytest
 from tests.dyno.dyno import Dyno
 from tests.live.wire import until
 
-START = Callable[[str], Dyno]
+START = Callable[..., Dyno]
 LISTEN = "exec python -m http.server $PORT"
 STUBBORN = """\
 trap 'echo "$1 heard"' TERM
@@ -42,17 +42,15 @@ def lines() -> Lines:
 
 @pytest.fixture
 def start(tmp_path: Path, lines: Lines) -> Iterator[START]:
-    """`start(command)` starts a dyno from a slug with one file, and with one config var."""
+    """`start(command, name)` starts a dyno from a slug with one file, and with one config var."""
     slug = tmp_path / "slug"
     slug.mkdir()
     (slug / "stubborn.sh").write_text(STUBBORN)
     started = []
 
-    def run(command: str) -> Dyno:
+    def run(command: str, name: str = "web.1") -> Dyno:
         directory = tmp_path / "dyno"
-        started.append(
-            Dyno("web.1", command, slug, directory=directory, config={"NAME": "x"}, log=lines.take)
-        )
+        started.append(Dyno(name, command, slug, directory=directory, config={"NAME": "x"}, log=lines.take))
         return started[-1]
 
     yield run
@@ -84,6 +82,10 @@ def test_one_that_does_not_listen_in_time_is_r10(start: START, lines: Lines) -> 
     assert not dyno.wait_until_up(0.1)
     assert "Error R10 (Boot timeout)" in lines.text()
     assert dyno.state == "crashed"
+
+
+def test_a_worker_need_not_listen(start: START) -> None:
+    assert start("sleep 60", "worker.1").state == "up"
 
 
 def test_one_that_listens_is_up_until_it_stops(start: START) -> None:

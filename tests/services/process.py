@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,25 @@ import psutil  # type: ignore[import-untyped]
 from tests.live.server import die_with_parent, free_port
 from tests.live.wire import until
 from tests.patience import HANG_LIMIT
+
+
+def accepts(port: int) -> bool:
+    """Tell whether somebody listens on a port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def in_session(leader: int) -> list[psutil.Process]:
+    """List what runs in the session of a process, also those whose parent has ended."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 @contextmanager
@@ -48,12 +68,7 @@ class Service:
         raise NotImplementedError
 
     def accepts(self) -> bool:
-        """Tell whether somebody listens on its port."""
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-        except OSError:
-            return False
-        return True
+        return accepts(self.port)
 
     def start(self) -> None:
         """Start it, on the port that it had before, and wait until it answers."""
