@@ -1,4 +1,4 @@
-"""Blocks of code in the documents, and what the comment above each says of how it is tested.
+"""Blocks of code in the documents, and what the comment on the line above each says of how it is tested.
 
 <!-- run -->              sh: run in the document's session, has to succeed
 <!-- run: background -->  sh: kept running to the end of the document; what follows waits until the server answers
@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from scripts.site.document import Document
@@ -30,10 +31,12 @@ RUNNABLE = SHELLS | {
     "caddyfile",
 }
 KINDS = ("run", "output", "run by", "not run")
+_MARK = re.compile(rf"<!--\s*(?:{'|'.join(KINDS)})\b")
 
 
 class Block(NamedTuple):
-    """`kind` is one of KINDS, or "" without a mark; `argument` is what stands behind the colon."""
+    """`kind` is one of KINDS, `argument` what stands behind the colon. Without a mark both are empty; the argument of
+    kind "" is a mark that there is not."""
 
     language: str
     text: str
@@ -54,15 +57,19 @@ class Block(NamedTuple):
 def blocks(document: Document) -> list[Block]:
     found = []
     for fence in document.fences:
-        kind, _, argument = (fence.mark or "").partition(":")
-        kind = kind.strip()
-        found.append(
-            Block(
-                fence.language,
-                fence.text,
-                fence.line,
-                kind if kind in KINDS else "",
-                argument.strip() if kind in KINDS else "",
-            )
-        )
+        kind, _, argument = (part.strip() for part in (fence.mark or "").partition(":"))
+        if kind not in KINDS:
+            kind, argument = "", fence.mark or ""
+        found.append(Block(fence.language, fence.text, fence.line, kind, argument))
     return found
+
+
+def stray_marks(document: Document) -> list[int]:
+    """The lines of marks that do not stand right above a block, and so mark nothing."""
+    above = {fence.line - 1 for fence in document.fences}
+    comments = {
+        token.map[0] + 1
+        for token in document.tokens
+        if token.type == "html_block" and token.map and _MARK.match(token.content.lstrip())
+    }
+    return sorted(comments - above)
