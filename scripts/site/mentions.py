@@ -18,6 +18,7 @@ FOLDERS = "src|tests|bench|docs|scripts|examples|web|deploy"
 NAMING = (
     "src/**/*.py",
     "bench/**/*.py",
+    "bench/crosscheck/*",
     "bench/targets/**/*",
     "scripts/*",
     "deploy/**/*",
@@ -27,20 +28,27 @@ NAMING = (
 )
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_ASSIGNED = re.compile(r"(?<![\w-])([A-Z][A-Z0-9_]+)=")
+_EXPANDED = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)")
 _FILE = re.compile(rf"(?:{FOLDERS})/[\w./-]*\w/?(?:::[\w:]+)?")
 _COMMAND = re.compile(r"(?:dashboard-rt|python -m dashboard_rt|python -m bench)((?: [a-z]+)*)")
 _TARGET = re.compile(r"make ([a-z][a-z-]*(?: [a-z][a-z-]*)*)")
 _REQUEST = re.compile(r"(?:GET|HEAD|POST|WS) (/[\w/.{}-]*)")
+_PATH = re.compile(r"(?:^|https?://[^\s/]+)(/[\w/.{}-]+)")
 
 
 def problems(documents: list[Document], root: Path = ROOT) -> Iterator[str]:
     """Mentions of what does not exist, as sentences with file and line."""
     for document in documents:
-        own = set(_VARIABLE.findall("\n".join(fence.text for fence in document.fences)))
+        fences = "\n".join(fence.text for fence in document.fences)
+        own = set(_VARIABLE.findall(fences))  # variables of an example in this document
+        expanded = set(_EXPANDED.findall(fences))
         for text, line in _mentions(document):
-            if text in own:  # a variable of the example in this document
-                continue
-            for look in (_variable, _file, _command, _target, _request):
+            assigned = set(_ASSIGNED.findall(text)) - expanded
+            named = {text} - own if _VARIABLE.fullmatch(text) else set()
+            for name in sorted((assigned | named) - _variables()):
+                yield f"{document.path}:{line}: `{name}` is no setting, and nothing of ours reads it"
+            for look in (_file, _command, _target, _request):
                 if why := look(text, root):
                     yield f"{document.path}:{line}: {why}"
 
@@ -53,13 +61,6 @@ def _mentions(document: Document) -> Iterator[tuple[str, int]]:
                 yield line.partition(" #")[0].strip(), number
 
 
-def _variable(text: str, root: Path) -> str | None:
-    name = text.partition("=")[0]
-    if not _VARIABLE.fullmatch(name) or name in _variables():
-        return None
-    return f"`{name}` is no setting, and nothing of ours reads it"
-
-
 @cache
 def _variables() -> frozenset[str]:
     """Settings, and whatever else our programs, their tests and the files for platforms name."""
@@ -69,7 +70,7 @@ def _variables() -> frozenset[str]:
         for path in ROOT.glob(pattern)
         if path.is_file()
     )
-    return OTHERS | set(reference.settings()) | set(_VARIABLE.findall(text))
+    return OTHERS | set(reference.settings()) | set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", text))
 
 
 def _file(text: str, root: Path) -> str | None:
@@ -117,12 +118,20 @@ def _target(text: str, root: Path) -> str | None:
 
 def _request(text: str, root: Path) -> str | None:
     match = _REQUEST.fullmatch(text.partition("?")[0])
-    if match is None or any(pattern.fullmatch(match[1]) for pattern in _routes()):
-        return None
-    return f"there is no `{text}`"
+    if match and not _is_route(match[1]):
+        return f"there is no `{text}`"
+    # Of paths without a method, and of addresses, only what begins as ours do.
+    for path in _PATH.findall(text):
+        if path.split("/")[1] in ("dashboard", "streams", "static") and not _is_route(path.rstrip("/")):
+            return f"there is no `{path}`"
+    return None
+
+
+def _is_route(path: str) -> bool:
+    return any(pattern.fullmatch(path) for pattern in _routes())
 
 
 @cache
 def _routes() -> tuple[re.Pattern[str], ...]:
-    paths = [*reference.endpoints(), "/static/{file}"]
+    paths = [*reference.endpoints(), "/static", "/static/{file}"]
     return tuple(re.compile(re.sub(r"\\\{\w+\\\}", r"[\\w{}./-]+", re.escape(path))) for path in paths)

@@ -108,17 +108,24 @@ def test_what_a_page_would_show_wrong(text: str, line: int, problem: str, root: 
     [
         ("`SSE_HEARTBEET`", "`SSE_HEARTBEET` is no setting"),
         ("`SSE_HEARTBEET=15`", "`SSE_HEARTBEET` is no setting"),
+        ("`make run PROT=4000`", "`PROT` is no setting"),
+        (
+            f"this:\n\n{TICKS}sh\nmake dyno ARGS='--set SSE_HEARTBEET=5'\n{TICKS}\n",
+            "`SSE_HEARTBEET` is no setting",
+        ),
         ("`tests/hub/test_nothing.py`", "tests/hub/test_nothing.py does not exist"),
         ("`tests/test_docs.py::test_nothing`", "tests/test_docs.py has no test_nothing"),
         ("`dashboard-rt lissen`", "there is no command `dashboard-rt lissen`"),
         ("`python -m bench run fanin --subs 3`", "there is no command `python -m bench run fanin`"),
         ("`make chek`", "there is no `make chek`"),
         ("`GET /dashboard/strem`", "there is no `GET /dashboard/strem`"),
+        ("`/dashboard/strem?stream=orders`", "there is no `/dashboard/strem`"),
+        ("`curl -N http://127.0.0.1:3000/dashboard/strem`", "there is no `/dashboard/strem`"),
     ],
 )
 def test_a_mention_of_what_there_is_not(text: str, problem: str) -> None:
-    (told,) = found(lambda documents, _: mentions.problems(documents), f"# Some\n\nSee {text}.\n", ROOT)
-    assert told.startswith(f"docs/some.md:3: {problem}")
+    (told,) = found(lambda documents, _: mentions.problems(documents), f"# Some\n\nSee {text}\n", ROOT)
+    assert told.startswith(f"docs/some.md:{6 if TICKS in text else 3}: {problem}")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +135,8 @@ def test_a_mention_of_what_there_is_not(text: str, problem: str) -> None:
         "`tests/test_docs.py::test_the_commands_are_found` `bench/results` `docs/report/`",
         "`dashboard-rt listen URL` `.venv/bin/python -m dashboard_rt serve` `python -m bench run suite x.toml`",
         "`make check test` `GET /streams/orders` `POST /streams/{stream}` `GET /dashboard/metrics?limit=3`",
+        "`/dashboard/` `/dash/cable` `http://127.0.0.1:3000/streams/orders` `/static/client/`",
+        f'{TICKS}sh\nNAME_OF_IT=x\necho "$NAME_OF_IT"\n{TICKS}',
     ],
 )
 def test_mentions_of_what_there_is(text: str) -> None:
