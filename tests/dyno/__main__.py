@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import signal
 import sys
 import threading
@@ -15,11 +16,15 @@ from types import FrameType
 import click
 import pytest
 
+from dashboard_rt.server.serve import raise_file_limit
 from tests.dyno.app import App, Plan
 from tests.dyno.exchange import Limits
 from tests.services.process import Service, service_directory
 
 LOOK_SECONDS = 0.5  # between two looks at the dynos
+# What tests skip without, or in CI fail; and what a service says that does not start.
+LACKS = (pytest.skip.Exception, pytest.fail.Exception, AssertionError)
+SECONDS = click.FloatRange(0, 86_400, min_open=True)
 HELP = """\
 Commands, each with Enter:
   deploy (or nothing)     a new release of the files as they are; clients are told goodbye and come back
@@ -100,8 +105,10 @@ def start_again(service: Service) -> None:
 
 def parse_config(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     for value in values:
-        if "=" not in value:
+        if not re.match(r"\w+=", value):
             raise click.BadParameter(f"{value!r} is not NAME=VALUE.")
+        if value.startswith("PORT="):
+            raise click.BadParameter("PORT is the platform's, another one for each dyno: leave it out.")
     return dict(value.split("=", 1) for value in values)
 
 
@@ -119,14 +126,28 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 
 @click.command()
-@click.option("--port", default=3443, show_default=True, help="Of the router; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=3443,
+    show_default=True,
+    help="Of the router; 0 takes a free one.",
+)
 @click.option("--web", type=click.IntRange(0), default=1, show_default=True, help="Web dynos.")
 @click.option("--worker", type=click.IntRange(0), default=0, show_default=True, help="Worker dynos.")
 @click.option(
     "--set", "config", multiple=True, metavar="NAME=VALUE", callback=parse_config, help="A config var."
 )
-@click.option("--first-byte", default=30.0, show_default=True, help="Seconds to the first byte (H12).")
-@click.option("--silence", default=55.0, show_default=True, help="Seconds without a byte either way (H15).")
+@click.option(
+    "--first-byte", type=SECONDS, default=30.0, show_default=True, help="Seconds to the first byte (H12)."
+)
+@click.option(
+    "--silence",
+    type=SECONDS,
+    default=55.0,
+    show_default=True,
+    help="Seconds without a byte either way (H15).",
+)
 @click.option("--active", type=click.IntRange(1), help="Requests at a time for each web dyno (H11).")
 @click.option("--preboot", is_flag=True, help="In a deploy new dynos are up before the old ones are stopped.")
 def main(
@@ -141,7 +162,10 @@ def main(
     preboot: bool,
 ) -> None:
     """Run the Procfile as Heroku would, without Heroku."""
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, stop)
+    raise_file_limit()  # a client takes two: its own, and that of the dyno
     limits = Limits(first_byte=first_byte, silence=silence, active=active)
     formation = {"web": web, "worker": worker}
     with service_directory() as directory:
@@ -154,8 +178,8 @@ def main(
         except KeyboardInterrupt:
             click.echo("Stopped.")
             return
-        except pytest.skip.Exception as lack:  # what tests skip without
-            raise click.ClickException(str(lack)) from None
+        except LACKS as lack:
+            raise click.ClickException(str(lack)) from lack
     sys.exit(not deployed)
 
 

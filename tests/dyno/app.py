@@ -22,6 +22,7 @@ import psutil  # type: ignore[import-untyped]
 from tests.dyno.dyno import MEMORY_MB, Dyno, Log
 from tests.dyno.exchange import Limits
 from tests.dyno.router import Router
+from tests.needs import program
 from tests.services.certificates import self_signed
 from tests.services.postgres import QUICK, PostgresServer
 from tests.services.process import Service
@@ -87,6 +88,7 @@ class App:
             self.postgres.sql(f"CREATE ROLE app LOGIN CONNECTION LIMIT {POSTGRES_CONNECTIONS}")
             self.postgres.sql("CREATE DATABASE app OWNER app")
             self._stack.enter_context(self.router)
+            self._stack.callback(self._kill)
             self._stack.callback(self._end)
             self._stack = self._stack.pop_all()
         return self
@@ -97,8 +99,12 @@ class App:
     def _end(self) -> None:
         self.router.route(())
         self._stop(self.dynos)
-        for dyno in self._started:  # of a deploy that was not brought to its end
-            dyno.kill()
+
+    def _kill(self) -> None:
+        """Kill what Ctrl-C has left: dynos of a deploy that was not brought to its end, or of an end that was not."""
+        for dyno in self._started:
+            if not dyno.finished:
+                dyno.kill()
 
     @property
     def url(self) -> str:
@@ -113,7 +119,8 @@ class App:
         build_slug(self._slug)
         release = self._start(f"release.{self.version}", "release")
         if status := release.run():
-            self._say(f"Release v{self.version} failed with status {status}: the one before it goes on")
+            then = "the one before it goes on" if self.dynos else "nothing runs"
+            self._say(f"Release v{self.version} failed with status {status}: {then}")
             shutil.rmtree(self._slug)
             self.version -= 1
             return False
@@ -173,7 +180,9 @@ class App:
 
     def _start(self, name: str, kind: str) -> Dyno:
         directory = self._directory / "dynos" / f"{name}-{secrets.token_hex(4)}"
-        return Dyno(name, PROCFILE[kind], self._slug, directory=directory, config=self.config, log=self._log)
+        dyno = Dyno(name, PROCFILE[kind], self._slug, directory=directory, config=self.config, log=self._log)
+        self._started.append(dyno)
+        return dyno
 
     def _stop(self, dynos: Sequence[Dyno]) -> None:
         for dyno in dynos:
@@ -208,7 +217,9 @@ def config_of_manifest() -> dict[str, str]:
 
 def build_slug(target: Path) -> None:
     """Copy what git tracks, as it is in the working tree, without what `.slugignore` names; compile it."""
-    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], stdout=subprocess.PIPE, check=True)
+    command = [program("git", "git"), "-C", str(ROOT), "ls-files", "-z"]
+    listed = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    assert listed.returncode == 0, "git lists no files: this has to be a checkout."
     ignored = {line for line in (ROOT / ".slugignore").read_text().splitlines() if not line.startswith("#")}
     for name in listed.stdout.decode().split("\0")[:-1]:
         if ignored.isdisjoint(Path(name).parts[:1]):

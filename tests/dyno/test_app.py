@@ -19,6 +19,7 @@ from tests import needs
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.opened_page import OpenedPage
 from tests.dyno.app import App, Plan
+from tests.dyno.dyno import Dyno
 from tests.dyno.exchange import Limits, Line
 from tests.dyno.router import Router
 from tests.live.crowd import CableMember, Crowd, ExtMember, Member, SseMember
@@ -219,6 +220,26 @@ def test_it_boots_while_redis_is_away(app: App, address: Address, fault: str) ->
     finally:
         app.redis.start() if fault == "kill" else app.redis.thaw()
     until(lambda: ask(address, "GET", "/ready").status == 200, "Redis is heard again")
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_deploy_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the release, which is no dyno of the app yet."""
+    started: list[Dyno] = []
+
+    def interrupted(release: Dyno) -> int:
+        started.append(release)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Dyno, "run", interrupted)
+    with (
+        service_directory() as directory,
+        pytest.raises(KeyboardInterrupt),
+        App(directory, Plan(), lambda *_: None) as app,
+    ):
+        app.deploy()
+    (release,) = started
+    assert release.processes() == []
 
 
 @pytest.mark.slow
