@@ -103,8 +103,12 @@ class Router:
 
     async def _accept(self) -> None:
         while True:
-            sock, _ = await self._loop.sock_accept(self._listener)
-            self._spawn(self._serve(sock))
+            try:
+                sock, _ = await self._loop.sock_accept(self._listener)
+            except OSError:  # there is no file for it: it waits in the backlog
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                self._spawn(self._serve(sock))
 
     async def _serve(self, sock: socket.socket) -> None:
         """Serve a connection of a client: one request after the other."""

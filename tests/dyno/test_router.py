@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
+from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -127,6 +129,22 @@ def test_who_connects_and_says_nothing_holds_nobody_up(certificate: Certificate)
         assert ask(address, "GET", "/").status == 200
     with pytest.raises(Closed):
         silent.fill()
+
+
+def test_a_client_that_there_is_no_file_for_waits(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = BaseSelectorEventLoop.sock_accept
+    failures = iter([OSError(errno.EMFILE, "Too many open files")])
+
+    async def scarce(loop: BaseSelectorEventLoop, sock: socket.socket) -> Any:
+        for failure in failures:
+            raise failure
+        return await accept(loop, sock)
+
+    monkeypatch.setattr(BaseSelectorEventLoop, "sock_accept", scarce)
+    with routed(certificate, [Fake()]) as (address, _):
+        assert ask(address, "GET", "/").status == 200
 
 
 def test_connections_are_kept_on_both_sides(certificate: Certificate) -> None:
