@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import os
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests import needs
+
+SETUP_SERVICES = Path(__file__).parents[1] / "scripts" / "setup-services"
 
 
 def executable(path: Path, script: str) -> None:
@@ -48,3 +53,19 @@ def test_a_new_one_is_found(bare_machine: Path) -> None:
     executable(bare_machine / "chromium", "")
     assert needs.node() == str(bare_machine / "node")
     assert needs.chromium() == str(bare_machine / "chromium")
+
+
+def test_a_package_that_apt_lacks_keeps_no_other_back(bare_machine: Path) -> None:
+    for name in ("ls", "mktemp", "rm", "tail"):
+        found = shutil.which(name, path=os.defpath)
+        assert found is not None
+        (bare_machine / name).symlink_to(found)
+    executable(bare_machine / "id", "echo 0")
+    executable(bare_machine / "google-chrome", "")
+    executable(
+        bare_machine / "apt-get", 'case "$*" in *caddy*) exit 100 ;; install*) echo "$*" >>"$0.log" ;; esac'
+    )
+    done = subprocess.run(["/bin/sh", str(SETUP_SERVICES)], capture_output=True, text=True, check=True)
+    installed = (bare_machine / "apt-get.log").read_text()
+    assert "openssl" in installed and "redis-server" in installed and "chromium" not in installed
+    assert "missing: caddy. Their tests will be skipped" in done.stderr
