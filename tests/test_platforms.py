@@ -6,6 +6,7 @@ What is run of them: tests/live/test_heroku.py, tests/test_packaging.py. The pla
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -114,6 +115,26 @@ def test_the_buildpack_finds_exactly_one_list_of_packages() -> None:
         (ROOT / ".python-version").read_text().strip().split(".")
     )  # without a patch: it gets the newest
     assert int(major) == 3 and int(minor) in (11, 12, 13, 14)
+
+
+# ---- GitHub
+
+
+def test_the_workflows_run_what_there_is_on_each_python_that_is_promised() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    pythons = set()
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        text = path.read_text()
+        pythons |= set(re.findall(r'"(3\.\d+)"', text))
+        for job in yaml.safe_load(text)["jobs"].values():
+            for command in [step["run"] for step in job["steps"] if "run" in step]:
+                program, first, *_ = [*shlex.split(re.sub(r"^sudo \S+ ", "", command)), ""]
+                if program == "make":
+                    assert re.search(rf"^{first}:", makefile, re.MULTILINE), command
+                else:
+                    assert program == "python" or os.access(ROOT / program, os.X_OK), command
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    assert pythons == {each.rpartition(" ")[2] for each in classifiers if "Python :: 3." in each}
 
 
 # ---- the others
