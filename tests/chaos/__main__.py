@@ -7,6 +7,7 @@ import sys
 import time
 
 import click
+import pytest
 
 from tests.chaos.run import Plan, run
 from tests.services.process import service_directory
@@ -22,8 +23,11 @@ def main(seconds: float, seed: int | None) -> None:
     seed = random.randrange(10**6) if seed is None else seed
     click.echo(f"seed:                       {seed}")
     begun = time.monotonic()
-    with service_directory() as directory:
-        outcome = run(Plan(seed, seconds), directory)
+    try:
+        with service_directory() as directory:
+            outcome = run(Plan(seed, seconds), directory)
+    except (pytest.skip.Exception, pytest.fail.Exception) as lack:  # what tests skip without, or in CI fail
+        raise click.ClickException(str(lack)) from None
     click.echo(outcome.report)
     click.echo(f"{'seconds:':<28}{time.monotonic() - begun:.0f}")
     click.echo("\n".join(outcome.wrong) or "lost, doubled, disordered:   0")
