@@ -31,7 +31,8 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _ASSIGNED = re.compile(r"(?<![\w-])([A-Z][A-Z0-9_]+)=")
 _EXPANDED = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)")
 _FILE = re.compile(rf"(?:{FOLDERS})/[\w./-]*\w/?(?:::[\w:]+)?")
-_COMMAND = re.compile(r"(?:dashboard-rt|python -m dashboard_rt|python -m bench)((?: [a-z]+)*)")
+_COMMAND = re.compile(r"(?:dashboard-rt|python -m dashboard_rt|python -m bench)(?![\w.-])((?: [a-z]+)*)")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _TARGET = re.compile(r"make ([a-z][a-z-]*(?: [a-z][a-z-]*)*)")
 _REQUEST = re.compile(r"(?:GET|HEAD|POST|WS) (/[\w/.{}-]*)")
 _PATH = re.compile(r"(?:^|https?://[^\s/]+)(/[\w/.{}-]+)")
@@ -86,16 +87,17 @@ def _file(text: str, root: Path) -> str | None:
 
 
 def _command(text: str, root: Path) -> str | None:
-    match = _COMMAND.search(text)
-    if match is None:
-        return None
-    program = "python -m bench" if "bench" in match[0].split()[:3] else "dashboard-rt"
-    return _unknown_below(program, match[1].split())
+    for part in re.split(r"&&|[|;]", text):
+        if match := _COMMAND.search(part):
+            program = "python -m bench" if "bench" in match[0].split()[:3] else "dashboard-rt"
+            if why := _unknown_below(program, match[1].split(), _OPTION.findall(part, match.end())):
+                return why
+    return None
 
 
-def _unknown_below(program: str, words: list[str]) -> str | None:
-    """Follow the words of a command line down to the first that is an argument."""
-    names = {command.name for command in reference.commands()}
+def _unknown_below(program: str, words: list[str], options: list[str]) -> str | None:
+    """Follow the words of a command line down to the first that is an argument; then look at its options."""
+    names = {command.name: command.options for command in reference.commands()}
     at = program
     for word in words:
         if f"{at} {word}" in names:
@@ -103,8 +105,9 @@ def _unknown_below(program: str, words: list[str]) -> str | None:
         elif any(name.startswith(f"{at} ") for name in names):
             return f"there is no command `{at} {word}`"
         else:
-            return None
-    return None
+            break
+    unknown = [option for option in options if option not in (*names[at], "--help")]
+    return f"`{at}` has no option `{unknown[0]}`" if unknown else None
 
 
 def _target(text: str, root: Path) -> str | None:

@@ -117,6 +117,10 @@ def test_what_a_page_would_show_wrong(text: str, line: int, problem: str, root: 
         ("`tests/test_docs.py::test_nothing`", "tests/test_docs.py has no test_nothing"),
         ("`dashboard-rt lissen`", "there is no command `dashboard-rt lissen`"),
         ("`python -m bench run fanin --subs 3`", "there is no command `python -m bench run fanin`"),
+        (
+            "`make check && dashboard-rt listen URL --transprot sse`",
+            "`dashboard-rt listen` has no option `--transprot`",
+        ),
         ("`make chek`", "there is no `make chek`"),
         ("`GET /dashboard/strem`", "there is no `GET /dashboard/strem`"),
         ("`/dashboard/strem?stream=orders`", "there is no `/dashboard/strem`"),
