@@ -48,6 +48,11 @@ def test_a_publish_over_http_is_refused_and_writes_nothing(client: TestClient) -
     assert client.get("/dashboard/refresh").headers["x-stream-position"].endswith("-0")
 
 
+def test_a_token_over_http_is_refused_and_not_sent_on(client: TestClient) -> None:
+    response = client.get("/metrics", headers={**PLAIN, "authorization": "Bearer s3cret"})
+    assert (response.status_code, response.json()["error"]) == (403, "https_required")
+
+
 def test_a_websocket_over_http_is_refused(client: TestClient) -> None:
     with (
         pytest.raises(WebSocketDenialResponse) as refusal,

@@ -37,8 +37,8 @@ class HttpsOnly:
             await self._app(scope, receive, send)
 
     async def _send_away(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = request_host(scope)
-        if scope["type"] == "http" and scope["method"] in SAFE_METHODS and host:
+        host, token = request_host(scope), header(scope["headers"], b"authorization")
+        if scope["type"] == "http" and scope["method"] in SAFE_METHODS and host and token is None:
             path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
             query = scope["query_string"].decode("latin-1")
             # Not for caches: without ALLOWED_HOSTS whoever asks names the host, in X-Forwarded-Host, and others would
