@@ -200,7 +200,10 @@ class Settings:
         int, Variable("1000", env.whole(1), "Newest updates of each stream that a process keeps in memory.")
     ]
     tail_bytes: Annotated[
-        int, Variable("8 MiB", env.size(65536), "The same in bytes; whichever is reached first.")
+        int,
+        Variable(
+            "8 MiB", env.size(65536), "The same in bytes, a character counted as one; whichever comes first."
+        ),
     ]
     keep_events: Annotated[
         int, Variable("10000", env.whole(1), "Newest updates of each stream that the log keeps.")
@@ -227,7 +230,7 @@ class Settings:
         Variable(
             "1",
             env.seconds(0.01, 60),
-            "Seconds without a notification from the broker after which the log is read.",
+            "Seconds between two looks at the log for updates of other processes, whatever the broker tells.",
         ),
     ]
     sse_heartbeat: Annotated[
