@@ -9,7 +9,9 @@ import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -87,6 +89,7 @@ class FakeWorker:
     def __init__(self, *_: object, exitcode: int | None = None) -> None:
         self.exitcode = exitcode
         self.pid = 1
+        self.started_at = time.monotonic()
         FakeWorker.made.append(self)
 
     def start(self) -> None: ...
@@ -95,10 +98,21 @@ class FakeWorker:
 
     def join(self) -> None: ...
 
-    def is_alive(self, timeout: float) -> bool:
+    def is_alive(self, timeout: float, should_exit: threading.Event | None = None) -> bool:
         return self.exitcode is None
 
-    is_ready = is_alive
+    is_ready = wait_until_ready = is_alive
+
+
+class Hung(FakeWorker):
+    """One that stands still, until it is killed."""
+
+    process = SimpleNamespace(sentinel=0)
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None:
+        self.exitcode = -signal.SIGKILL
 
 
 @pytest.fixture
@@ -159,6 +173,39 @@ def test_when_no_worker_can_start_it_ends(supervisor: serve.Supervisor) -> None:
     supervisor.keep_subprocess_alive()
     assert supervisor.should_exit.is_set()
     assert any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes)
+
+
+@pytest.fixture
+def hung(supervisor: serve.Supervisor, monkeypatch: pytest.MonkeyPatch) -> list[Hung]:
+    """All workers of a supervisor, of which each has no time left once it is told to stop."""
+    workers = [Hung(), Hung()]
+    supervisor.processes = list(workers)  # type: ignore[arg-type]
+    supervisor.config.timeout_graceful_shutdown = 0
+    monkeypatch.setattr(serve, "KILL_SECONDS", 0)
+    looks = iter(range(len(workers)))
+    monkeypatch.setattr("multiprocessing.connection.wait", lambda *_: next(looks))  # not for ever
+    return workers
+
+
+def test_a_worker_that_stands_still_is_killed_when_it_is_replaced(
+    supervisor: serve.Supervisor, hung: list[Hung], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The supervisor would wait for it, and start none for those that die meanwhile."""
+    supervisor.restart_all()
+    assert [worker.exitcode for worker in hung] == [-signal.SIGKILL] * 2
+    assert caplog.messages == ["The worker 1 does not end: it is killed."] * 2
+    assert all(worker.exitcode is None for worker in supervisor.processes)
+
+
+def test_a_worker_too_many_that_stands_still_is_killed(
+    supervisor: serve.Supervisor, hung: list[Hung]
+) -> None:
+    supervisor.handle_ttou()
+    assert hung[-1].exitcode is None
+    supervisor.keep_subprocess_alive()
+    exitcodes: list[int | None] = [worker.exitcode for worker in hung]
+    assert exitcodes == [None, -signal.SIGKILL]
+    assert len(supervisor.processes) == 1
 
 
 class Process:

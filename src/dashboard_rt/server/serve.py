@@ -35,9 +35,9 @@ START_AGAIN_SECONDS = 5.0  # after a worker could not start
 START_SECONDS = 60.0
 DYNO_SECONDS = 30  # from the SIGTERM of a dyno to its SIGKILL
 GRACE_SECONDS = 5  # behind DRAIN_SECONDS, for what does not end by itself
-KILL_SECONDS = (
-    5  # behind those, for a worker to end: one that stands still would keep the supervisor for ever
-)
+# Behind those, for a worker to end: one that stands still would keep the supervisor for ever, which waits for it at
+# its own end and when it replaces it.
+KILL_SECONDS = 5
 LOOK_SECONDS = 0.1  # between two looks for signals while a worker is waited for
 FAILURES = (STARTUP_FAILURE, -signal.SIGKILL)  # exit codes
 
@@ -125,11 +125,11 @@ def _serve_here(server: Server, listeners: list[socket.socket]) -> int:
 class Worker(Process):
     """A worker process, as its supervisor sees it."""
 
+    started_at = 0.0  # by time.monotonic()
     _answers = False  # yet
-    _start_by = 0.0  # by time.monotonic()
 
     def start(self) -> None:
-        self._start_by = time.monotonic() + START_SECONDS
+        self.started_at = time.monotonic()
         super().start()
 
     def is_alive(self, timeout: float = 5) -> bool:
@@ -140,7 +140,8 @@ class Worker(Process):
         if self._answers:
             return super().is_alive(timeout)
         self._answers = super().is_alive(LOOK_SECONDS)
-        return self._answers or (self.process.is_alive() and time.monotonic() < self._start_by)
+        is_starting = time.monotonic() < self.started_at + START_SECONDS
+        return self._answers or (is_starting and self.process.is_alive())
 
 
 class Supervisor(Multiprocess):
@@ -151,10 +152,12 @@ class Supervisor(Multiprocess):
     has ended without a word they notice themselves (shutdown.py).
     """
 
+    processes: list[Worker]  # type: ignore[assignment]  # uvicorn's annotation knows its own class only
+
     def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self.should_exit = StopAsked(self.signal_queue)
-        self._retired: list[Process] = []  # replaced, and told to stop
+        self._retired: dict[Worker, float] = {}  # told to stop; when they are killed, by time.monotonic()
         self._missing = 0  # workers that have died and are to be started
         self._start_at = 0.0  # not before, by time.monotonic()
 
@@ -174,6 +177,7 @@ class Supervisor(Multiprocess):
         One that cannot start while others serve is started again later, because what it needs is away. uvicorn would
         end all of them, with their clients.
         """
+        self._kill_overdue()
         for worker in list(self.processes):
             if self.should_exit.is_set():
                 return
@@ -184,7 +188,7 @@ class Supervisor(Multiprocess):
                 self._bury(worker)
         self._start_missing()
 
-    def _bury(self, worker: Process) -> None:
+    def _bury(self, worker: Worker) -> None:
         silent = worker.exitcode is None
         worker.kill()
         worker.join()
@@ -222,7 +226,8 @@ class Supervisor(Multiprocess):
         """
         for listener in self.sockets:
             listener.close()
-        super().terminate_all()
+        for worker in self.processes:
+            self._retire(worker)
 
     def restart_all(self) -> None:
         """Replace the workers one by one, each when its successor serves.
@@ -243,6 +248,7 @@ class Supervisor(Multiprocess):
             self.processes[index] = new
             self._retire(old)
             while old.exitcode is None and not self.should_exit.is_set():
+                self._kill_overdue()
                 multiprocessing.connection.wait([old.process.sentinel], LOOK_SECONDS)
 
     def handle_ttou(self) -> None:
@@ -254,9 +260,19 @@ class Supervisor(Multiprocess):
             else:
                 self._retire(self.processes.pop())
 
-    def _retire(self, worker: Process) -> None:
-        self._retired = [*(it for it in self._retired if it.exitcode is None), worker]
+    def _retire(self, worker: Worker) -> None:
+        assert self.config.timeout_graceful_shutdown is not None
+        self._retired = {it: kill_at for it, kill_at in self._retired.items() if it.exitcode is None}
+        self._retired[worker] = time.monotonic() + self.config.timeout_graceful_shutdown + KILL_SECONDS
         worker.terminate()
+
+    def _kill_overdue(self) -> None:
+        """Kill workers that do not end. What was acknowledged is on disk."""
+        for worker, kill_at in self._retired.items():
+            if worker.exitcode is None and time.monotonic() >= kill_at:
+                logger.error("The worker %s does not end: it is killed.", worker.pid)
+                worker.kill()
+                self._retired[worker] = math.inf
 
     def handle_int(self) -> None:
         if self.should_exit.is_set():
@@ -264,29 +280,17 @@ class Supervisor(Multiprocess):
         super().handle_int()
 
     def join_all(self) -> None:
-        """Wait for the workers, which may take as long as a drain. A Ctrl-C then is impatience.
-
-        What was acknowledged is on disk, so that a worker that does not end may be killed.
-        """
-        assert self.config.timeout_graceful_shutdown is not None
-        deadline = time.monotonic() + self.config.timeout_graceful_shutdown + KILL_SECONDS
-        while running := [worker for worker in self._workers() if worker.exitcode is None]:
+        """Wait for the workers, which may take as long as a drain. A Ctrl-C then is impatience."""
+        while running := [worker.process.sentinel for worker in self._retired if worker.exitcode is None]:
             if signal.SIGINT in self.signal_queue:
                 self._end_at_once()
-            if time.monotonic() >= deadline:
-                for worker in running:
-                    logger.error("The worker %s does not end: it is killed.", worker.pid)
-                    worker.kill()
-                deadline = math.inf
-            multiprocessing.connection.wait([worker.process.sentinel for worker in running], LOOK_SECONDS)
+            self._kill_overdue()
+            multiprocessing.connection.wait(running, LOOK_SECONDS)
 
     def _end_at_once(self) -> NoReturn:
-        for worker in self._workers():
+        for worker in {*self.processes, *self._retired}:
             worker.kill()
         end_at_once()
-
-    def _workers(self) -> list[Process]:
-        return [*self.processes, *self._retired]
 
 
 class StopAsked(threading.Event):
