@@ -156,15 +156,25 @@ def test_a_worker_that_was_told_to_stop_as_well_has_not_died(
     assert not caplog.records
 
 
-def test_it_waits_before_it_starts_a_worker_again_that_could_not_start(
-    supervisor: serve.Supervisor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("exitcode", "age", "replaced"),
+    [
+        (STARTUP_FAILURE, 0, False),
+        (STARTUP_FAILURE, 7200, False),
+        (-signal.SIGKILL, 0, False),
+        (-signal.SIGKILL, 7200, True),
+    ],
+)
+def test_it_waits_before_it_replaces_a_worker_that_could_not_start_or_died_at_once(
+    supervisor: serve.Supervisor, monkeypatch: pytest.MonkeyPatch, exitcode: int, age: float, replaced: bool
 ) -> None:
     monkeypatch.setattr(serve, "START_AGAIN_SECONDS", 3600.0)
     serving, failed = supervisor.processes
-    failed.exitcode = STARTUP_FAILURE  # type: ignore[misc]
+    failed.exitcode = exitcode  # type: ignore[misc]
+    failed.started_at -= age
     for _ in range(3):
         supervisor.keep_subprocess_alive()
-    assert supervisor.processes == [serving]
+    assert supervisor.processes == [serving, *FakeWorker.made[-1:]][: 1 + replaced]
 
 
 def test_when_no_worker_can_start_it_ends(supervisor: serve.Supervisor) -> None:

@@ -29,7 +29,9 @@ from .limits import user_timeout_ms
 from .listeners import BACKLOG, listen, set_user_timeout, url
 from .shutdown import end_at_once, end_before_the_start
 
-START_AGAIN_SECONDS = 5.0  # after a worker could not start
+# After a worker could not start, and from the start of one that died to that of its successor: one that dies at once,
+# for want of memory, would take a core for the imports of the next ones.
+START_AGAIN_SECONDS = 5.0
 # For a worker to begin to answer: on a busy machine, or a small dyno, the imports alone take longer than the 5 seconds
 # that uvicorn gives, which would kill it and the next one for ever. Heroku gives a dyno as long to boot.
 START_SECONDS = 60.0
@@ -197,6 +199,7 @@ class Supervisor(Multiprocess):
             logger.warning("The worker %s did not answer. It is killed, and replaced.", worker.pid)
         elif worker.exitcode != STARTUP_FAILURE:
             logger.warning("The worker %s has died. It is replaced.", worker.pid)
+            self._start_at = max(self._start_at, worker.started_at + START_AGAIN_SECONDS)
         elif any(it.is_ready(timeout=1) for it in others):
             logger.error(
                 "The worker %s could not start. The others go on, and it is tried again.", worker.pid
