@@ -19,6 +19,7 @@ from dashboard_rt.settings import Settings
 from dashboard_rt.transports.cable.frames import CableWire
 from dashboard_rt.transports.sse import IDENTITY, SseConnection, SseRequest
 from dashboard_rt.types import Kind, Notification, Position
+from tests import simulation
 from tests.simulation import FakeLog, FakeTransport, Process, Reader, VirtualLoop
 from tests.talker import HOW, Talker
 
@@ -471,6 +472,27 @@ def test_many_who_catch_up_at_once_give_the_loop_its_turn() -> None:
         assert most_in_a_turn([0, *counts]) <= 3
 
     with patch.object(hub_module, "ENCODINGS_PER_TURN", 10):
+        simulate(run())
+
+
+def test_a_reader_far_behind_gets_one_piece_a_turn() -> None:
+    async def run() -> None:
+        log = FakeLog(KINDS)
+        process = Process(log, Settings.read({**SMALL, "MAX_REPLAY": "1000", "TAIL_SIZE": "1000"}))
+        await process.start()
+        log.append("events", 10 * tail_module.ALIGN)
+        await process.follower.refresh()
+        reader = Reader("events", Kind.LOG)
+        reader.position = Position(log.epoch, 0)
+        reader.connect(process, "base", resume=True)
+        counts = [0]
+        while counts[-1] != 10 * tail_module.ALIGN:
+            reader.read()
+            counts.append(len(reader.seen))
+            await asyncio.sleep(0)
+        assert most_in_a_turn(counts) == tail_module.ALIGN
+
+    with patch.object(hub_module, "ENCODINGS_PER_TURN", 10), patch.object(simulation, "HIGH_WATER", 1 << 20):
         simulate(run())
 
 

@@ -68,6 +68,7 @@ class Hub:
         self._readers = asyncio.Semaphore(LOG_READERS)
         self._chunks = ChunkCache()
         self._deferred: OrderedDict[Subscription, None] = OrderedDict()  # served in a later turn of the loop
+        self._turn_scheduled = False  # for them
         self._encodings_left = ENCODINGS_PER_TURN  # before those who catch up have to wait for a turn
         self._counters: dict[str, tuple[Value, Value]] = {}  # by transport: deliveries, bytes sent
         self._delivering = False
@@ -130,18 +131,23 @@ class Hub:
 
     def _defer(self, reader: Subscription) -> None:
         """Have a reader that lags read on in a later turn of the loop."""
-        if not self._deferred:
-            asyncio.get_running_loop().call_soon(self._advance_deferred)
         self._deferred[reader] = None
+        self._schedule_turn()
+
+    def _schedule_turn(self) -> None:
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            asyncio.get_running_loop().call_soon(self._advance_deferred)
 
     def _advance_deferred(self) -> None:
+        self._turn_scheduled = False
         self._encodings_left = ENCODINGS_PER_TURN
         while self._deferred and self._encodings_left > 0:
             reader, _ = self._deferred.popitem(last=False)
             if reader.group is None:  # otherwise its buffer had room meanwhile, and it is current
                 self.attempt("hub.advance", reader.connection, self._advance, reader)
         if self._deferred:
-            asyncio.get_running_loop().call_soon(self._advance_deferred)
+            self._schedule_turn()
 
     def _write_to_group(self, group: Group, chunk: bytes, count: int) -> None:
         failed: list[Sink] = []
