@@ -85,6 +85,22 @@ def test_what_does_not_fit_is_said_with_what_to_do(
     assert re.search(sentence, warning or "") if sentence else warning is None
 
 
+@pytest.mark.parametrize(
+    ("broker", "consequence"),
+    [
+        (
+            "redis://h:1",
+            "some processes learn of the updates of others only every 1 s or nobody reads INGEST_CHANNEL.",
+        ),
+        ("postgres", "until those are given back, nobody reads INGEST_CHANNEL."),
+    ],
+)
+def test_what_a_full_redis_means_follows_from_what_it_is_for(broker: str, consequence: str) -> None:
+    env = {**POSTGRES, **REDIS, "INGEST_CHANNEL": "c", "BROKER_URL": broker}
+    (budget,) = redis_budgets(Settings.read(env), 2).values()
+    assert consequence in (budget.warning(limits(20, 20)) or "")
+
+
 # ---- what real servers say
 
 

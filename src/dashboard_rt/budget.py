@@ -31,13 +31,13 @@ logger = logging.getLogger(__name__)
 class Budget:
     """The connections of `processes` to one service: so many for `each`, and `extra` for one of them, which it names.
 
-    `lack` says what becomes of a process that finds none free.
+    `consequence` says what becomes of a process that finds none free.
     """
 
     service: str
     processes: int
     each: int
-    lack: str
+    consequence: str
     extra: int = 0
 
     @property
@@ -59,15 +59,17 @@ class Budget:
             f"{self.service} permits {limit.most} connections ({limit.name}), and this start takes {self}"
         )
         if self.takes > limit.most:
-            return f"{permits}: {self.lack}. {self._remedy(limit.most)}"
+            return f"{permits}: {self.consequence}. {self._remedy(limit.most)}"
         free = limit.most - limit.taken
         if self.takes > free:
             now = f"others have {limit.taken} of them now"
-            return f"{permits}, but {now}: until those are given back, {self.lack}. {self._remedy(free)}"
+            return (
+                f"{permits}, but {now}: until those are given back, {self.consequence}. {self._remedy(free)}"
+            )
         if self.takes * OVERLAP > limit.most:
             deploy = "A deploy that starts the new processes before the old ones have ended takes"
             return (
-                f"{permits}. {deploy} {self.takes * OVERLAP}: until the old ones have ended, {self.lack}. "
+                f"{permits}. {deploy} {self.takes * OVERLAP}: until the old ones have ended, {self.consequence}. "
                 f"{self._remedy(limit.most // OVERLAP)}"
             )
         return None
@@ -93,9 +95,18 @@ def redis_budgets(settings: Settings, processes: int) -> dict[str, Budget]:
     """Return the budgets by the URL of the Redis. That of INGEST_CHANNEL may be another one than the broker."""
     each = {settings.broker_url: redis.CONNECTIONS} if settings.broker_url.startswith("redis") else {}
     extra = {settings.redis_url: 1} if settings.ingest_channel and settings.redis_url else {}
-    lack = f"some processes learn of the updates of others only every {settings.poll_seconds:g} s"
+    consequences = {
+        f"some processes learn of the updates of others only every {settings.poll_seconds:g} s": each,
+        "nobody reads INGEST_CHANNEL": extra,
+    }
     return {
-        url: Budget(redis.service_name(url), processes, each.get(url, 0), lack, extra.get(url, 0))
+        url: Budget(
+            redis.service_name(url),
+            processes,
+            each.get(url, 0),
+            " or ".join(text for text, urls in consequences.items() if url in urls),
+            extra.get(url, 0),
+        )
         for url in {**each, **extra}
     }
 
