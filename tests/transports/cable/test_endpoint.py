@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.applications import Starlette
 
 from dashboard_rt.http.responses import exception_handlers
+from dashboard_rt.http.tickets import StreamAccess, Ticket, TicketSigner
+from dashboard_rt.http.used_tickets import UsedTickets
 from dashboard_rt.transports.cable.endpoint import TRANSPORT, choose_protocol
 from dashboard_rt.transports.cable.frames import BASE_PROTOCOL, EXT_PROTOCOL
 from tests.cable_world import World, simulate
@@ -33,12 +35,15 @@ def test_the_extended_protocol_is_preferred(offers: list[str], chosen: str | Non
     assert choose_protocol(offers) == chosen
 
 
-async def shake(world: World, headers: dict[str, str], denial: bool = True) -> list[Message]:
+async def shake(
+    world: World, headers: dict[str, str], denial: bool = True, access: StreamAccess | None = None
+) -> list[Message]:
     """What an endpoint says to a handshake, and then to a client that leaves."""
     scope: dict[str, Any] = {
         "type": "websocket",
         "path": "/cable",
         "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+        "query_string": b"",
         "subprotocols": [EXT_PROTOCOL],
         "client": ("10.0.0.1", 4321),
         "extensions": {"websocket.http.response": {}} if denial else None,
@@ -53,7 +58,7 @@ async def shake(world: World, headers: dict[str, str], denial: bool = True) -> l
     async def send(message: Message) -> None:
         sent.append(message)
 
-    route = TRANSPORT.route(world.process.connections, world.settings, world.telemetry, None)
+    route = TRANSPORT.route(world.process.connections, world.settings, world.telemetry, access)
     app = Starlette(routes=[route], exception_handlers=dict(exception_handlers))
     await app(scope, receive, send)
     return sent
@@ -105,5 +110,28 @@ def test_a_full_house_says_so_and_closes() -> None:
         assert accept["type"] == "websocket.accept"
         assert json.loads(told["text"])["reason"] == "full"
         assert close == {"type": "websocket.close", "code": 1000}
+
+    simulate(work)
+
+
+def test_of_a_ticket_for_many_streams_a_connection_keeps_those_that_there_are() -> None:
+    """A ticket may name hundreds, as long as a client likes to stay."""
+
+    async def work(world: World) -> None:
+        kept: list[frozenset[str]] = []
+        connections = world.process.connections
+        add = connections.add
+
+        def added(session: Any, address: str | None) -> None:
+            kept.append(session._streams)
+            add(session, address)
+
+        connections.add = added  # type: ignore[method-assign, assignment]
+        signer = TicketSigner("s" * 32, lambda: 0.0)
+        access = StreamAccess(signer, cast(UsedTickets, None), world.telemetry)
+        streams = frozenset({"events", *map(str, range(300))})
+        token = signer.issue(Ticket(streams, 60.0, 60.0), once=False)
+        await shake(world, {"host": "a.example", "authorization": f"Bearer {token}"}, access=access)
+        assert kept == [{"events"}]
 
     simulate(work)

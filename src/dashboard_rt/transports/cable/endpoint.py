@@ -62,13 +62,7 @@ class CableEndpoint:
         """Serve a client that has a ticket, or wants none; tell one that was not admitted why not."""
         offer = handover_offer(scope)
         taken = offer is not None and self._settings.handover
-        session = CableSession(self._connections, self._wires, self._telemetry, ext, raw=taken)
-        if isinstance(admitted, Ticket) and admitted.streams is not None:
-            # Of those there are: a ticket may name hundreds, which would be kept as long as the connection.
-            streams = admitted.streams.intersection(self._connections.hub.topics)
-            session = TicketedSession(
-                self._connections, self._wires, self._telemetry, ext, taken, streams=streams
-            )
+        session = self._session(ext, taken, admitted)
         begin = partial(session.begin, self._begin, session, admitted, client_address(scope))
         if taken:
             offer.take(session, begin)
@@ -77,6 +71,14 @@ class CableEndpoint:
             await run_websocket(session, receive, send, begin, way_to_abort(scope))
         finally:
             session.lost("lost")
+
+    def _session(self, ext: bool, raw: bool, admitted: Ticket | str | None) -> CableSession:
+        shared = (self._connections, self._wires, self._telemetry, ext, raw)
+        if not isinstance(admitted, Ticket) or admitted.streams is None:
+            return CableSession(*shared)
+        # Of those there are: a ticket may name hundreds, which would be kept as long as the connection.
+        streams = admitted.streams.intersection(self._connections.hub.topics)
+        return TicketedSession(*shared, streams=streams)
 
     def _begin(
         self, session: CableSession, admitted: Ticket | str | None, address: str | None, head: bytes
