@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,8 @@ from dashboard_rt.errors import BadSetting, LogUnavailable
 from dashboard_rt.eventlog.log import EventLog
 from dashboard_rt.settings import Settings
 from dashboard_rt.types import Bounds, Kind
+from tests.handovers import until
+from tests.patience import HANG_LIMIT
 
 FROZEN_BY_PYTHON = gc.get_freeze_count()  # 3.12 freezes some hundred objects of its own
 IDENTIFIER = '{"channel":"$pubsub","stream_name":"events"}'
@@ -321,3 +325,23 @@ def test_the_channel_of_the_broker_is_not_read_for_updates(tmp_path: Path) -> No
 async def test_nothing_to_publish_to(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="STREAMS must list dashboard_updates"):
         await run_worker(publish_settings(tmp_path, STREAMS="events:log", JOBS="off"))
+
+
+def test_a_worker_that_stops_hears_no_second_sigterm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Platforms send more than one, also when the loop of the process is closed already."""
+    monkeypatch.setattr(app_module, "tune_garbage_collector", lambda: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    async def stopped_worker() -> None:
+        async with asyncio.timeout(HANG_LIMIT):
+            running = asyncio.ensure_future(run_worker(publish_settings(tmp_path)))
+            await until(lambda: signal.getsignal(signal.SIGTERM) != before[signal.SIGTERM])
+            signal.raise_signal(signal.SIGTERM)
+            await running
+
+    try:
+        asyncio.run(stopped_worker())
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
