@@ -21,6 +21,7 @@ from websockets.protocol import Side, State
 from dashboard_rt.hub.subscription import Subscription
 from dashboard_rt.server.handover import HttpProtocol, WebSocketProtocol
 from dashboard_rt.server.handshake import Handshake, ReadyWebSocket
+from dashboard_rt.server.limits import BODY_TIMEOUT
 from dashboard_rt.server.websocket import (
     MAX_MESSAGE,
     PER_CONNECTION,
@@ -56,7 +57,9 @@ async def big(scope: Any, receive: Any, send: Any) -> None:
 
 
 class Recorder:
-    """Takes over a WebSocket and remembers what it is called with."""
+    """Takes over a connection and remembers what it is called with."""
+
+    transport = "sse"  # its label
 
     def __init__(self) -> None:
         self.sink: Any = None
@@ -270,6 +273,81 @@ def test_an_offer_can_be_taken_once_and_not_from_a_lost_connection() -> None:
         gone.set()
         await until(lambda: not gone.is_set() and not world.state.tasks)
         assert taken == []
+
+    run(work)
+
+
+@pytest.mark.parametrize("path", ["/late", "/late-cable"])
+@pytest.mark.parametrize("noticed", [False, True])
+def test_the_offer_of_a_connection_that_was_cut_is_not_taken(path: str, noticed: bool) -> None:
+    """Its protocol hears of that in a later turn of the loop, and uvloop refuses what is written meanwhile."""
+
+    async def work(world: World) -> None:
+        taken: list[object] = []
+
+        async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.accept"})
+            (connection,) = world.state.connections
+            connection.transport.abort()
+            if noticed:
+                await turns()
+            arguments = [[], taken.append] if scope["type"] == "http" else [taken.append]
+            handover_offer(scope).take(Recorder(), *arguments)
+
+        world.routes[path] = endpoint
+        peer = await world.connect()
+        peer.say(handshake(path) if "cable" in path else get(path))
+        assert await peer.rest() == b""
+        await until(lambda: world.scopes and not world.state.tasks)
+        assert taken == []
+
+    run(work)
+
+
+def test_the_offer_of_a_request_that_was_refused_meanwhile_is_not_taken() -> None:
+    """Its socket is still open, for the peer to read why."""
+
+    async def work(world: World) -> None:
+        taken: list[object] = []
+
+        async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+            connection: Any = next(iter(world.state.connections))
+            connection.refuse(BODY_TIMEOUT)
+            handover_offer(scope).take(Recorder(), [], taken.append)
+
+        world.routes["/late"] = endpoint
+        peer = await world.connect()
+        peer.say(get("/late", "1.1", "content-length: 1"))
+        assert (await peer.rest()).startswith(b"HTTP/1.1 408 ")
+        assert taken == []
+
+    run(work)
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_an_app_that_accepts_a_websocket_that_was_cut_is_told_so(noticed: bool) -> None:
+    async def work(world: World) -> None:
+        raised: list[BaseException] = []
+
+        async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            (connection,) = world.state.connections
+            connection.transport.abort()
+            if noticed:
+                await turns()
+            try:
+                await send({"type": "websocket.accept"})
+            except OSError as error:  # as ASGI has it
+                raised.append(error)
+                raise
+
+        world.routes["/late"] = endpoint
+        peer = await world.connect()
+        peer.say(handshake("/late"))
+        await until(lambda: world.scopes and not world.state.tasks)
+        assert [type(error) for error in raised] == [ClientDisconnected]
 
     run(work)
 
@@ -606,6 +684,7 @@ def test_a_client_that_leaves_before_the_app_declines_the_handover_is_no_error()
     ("request_", "status"),
     [
         (handshake("/cable", key="short"), 400),
+        (handshake("/cable", key="short") + SUBSCRIBE, 400),
         (handshake("/cable", key="=" * 24), 400),
         (handshake("/cable", "sec-websocket-key: " + "A" * 22 + "=="), 400),
         (handshake("/cable", version="12"), 400),

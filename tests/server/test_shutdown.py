@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from uvicorn import Config, Server
 
-from dashboard_rt.server.shutdown import Shutdown, forget_sigterm, on_stop_signals, uvicorn_server
+from dashboard_rt.server.shutdown import (
+    HANG_SECONDS,
+    Shutdown,
+    cut_hanging,
+    forget_sigterm,
+    on_stop_signals,
+    uvicorn_server,
+)
 from dashboard_rt.settings import Settings
 from dashboard_rt.transports.asgi import Outbox
 from dashboard_rt.transports.sse import IDENTITY, SseConnection, SseRequest
 from dashboard_rt.types import Kind
 from tests.handovers import turns, until
 from tests.patience import HANG_LIMIT
-from tests.simulation import FakeLog, Process
+from tests.simulation import FakeLog, Process, VirtualLoop
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 
@@ -204,3 +213,48 @@ def test_uvicorn_still_keeps_its_signals_where_we_look() -> None:
     assert server._captured_signals == [TERM]
     forget_sigterm(server)
     assert server._captured_signals == []
+
+
+class Waiting:
+    """A connection that uvicorn waits for, and its transport. Of `unsent` bytes the client takes `taken` a second."""
+
+    def __init__(
+        self, unsent: int = 0, *, taken: int = 0, more_body: bool = False, closing: bool = False
+    ) -> None:
+        self.transport = self
+        self.cycle = SimpleNamespace(more_body=more_body)
+        self.unsent, self.taken, self.closing = unsent, taken, closing
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        self.unsent -= self.taken
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.mark.parametrize(
+    ("connection", "cut"),
+    [
+        pytest.param(Waiting(), False, id="the app works on its answer"),
+        pytest.param(Waiting(9), True, id="reads nothing"),
+        pytest.param(Waiting(9, taken=1), False, id="reads"),
+        pytest.param(Waiting(more_body=True), True, id="sends no more of its body"),
+        pytest.param(Waiting(closing=True), True, id="does not answer the end of TLS"),
+    ],
+)
+def test_who_does_nothing_for_a_second_of_the_shutdown_is_cut(connection: Waiting, cut: bool) -> None:
+    async def work() -> None:
+        server = Server(Config(lambda: None, log_config=None))
+        connections: Any = {connection}
+        server.server_state.connections = connections
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(cut_hanging(server), 1.5 * HANG_SECONDS)
+        assert connection.aborted is cut
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(work())
