@@ -315,12 +315,6 @@ async def test_what_is_open_is_closed_when_the_start_fails(tmp_path: Path) -> No
             pass
 
 
-def test_the_channel_of_the_broker_is_not_read_for_updates(tmp_path: Path) -> None:
-    asked = publish_settings(tmp_path, REDIS_URL="redis://127.0.0.1", INGEST_CHANNEL="dashboard_rt")
-    with pytest.raises(BadSetting, match="INGEST_CHANNEL must not be dashboard_rt"):
-        create_app(asked)
-
-
 @pytest.mark.anyio
 async def test_nothing_to_publish_to(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="STREAMS must list dashboard_updates"):

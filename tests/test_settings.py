@@ -68,6 +68,10 @@ def test_clients_fit_under_the_file_limit() -> None:
         ({"STREAMS": "events:log"}, "STREAMS must list dashboard_updates:state, or JOBS must be off"),
         ({"SSE_CONNECTION_TIMEOUT": "15"}, r"SSE_CONNECTION_TIMEOUT \(15\) must be above SSE_HEARTBEAT"),
         ({"BROKER_URL": "postgres"}, "BROKER_URL=postgres needs a DATABASE_URL of PostgreSQL"),
+        (
+            {"INGEST_CHANNEL": "dashboard_rt", "REDIS_URL": "redis://h"},
+            "INGEST_CHANNEL must not be dashboard_rt",
+        ),
         ({"INGEST_CHANNEL": "c"}, "INGEST_CHANNEL needs the Redis server that it is on: set REDIS_URL"),
         (
             {"INGEST_CHANNEL": "c", "REDIS_URL": "redis://h", "STREAMS": "events:log", "JOBS": "off"},

@@ -20,7 +20,6 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from .broker.base import Broker, OnGap, OnNotification
-from .broker.broadcast import CHANNEL
 from .broker.memory import MemoryBroker
 from .broker.postgres import postgres_broker
 from .broker.redis import redis_broker
@@ -103,12 +102,10 @@ def make_database(settings: Settings, telemetry: Telemetry) -> Database:
 
 
 def build_ingest(parts: PublishingParts) -> Ingest | None:
-    """Make the part that reads INGEST_CHANNEL; None when that is not set. Raises BadSetting."""
+    """Make the part that reads INGEST_CHANNEL; None when that is not set."""
     settings = parts.settings
     if settings.ingest_channel is None or settings.redis_url is None:
         return None
-    if settings.ingest_channel == CHANNEL:
-        raise BadSetting(f"INGEST_CHANNEL must not be {CHANNEL}: that is the channel of the broker.")
     channel = RedisChannel(settings.redis_url, settings.ingest_channel, verify_tls=settings.redis_tls_verify)
     lease = Lease(parts.db, f"ingest:{settings.ingest_channel}")
     return Ingest(channel, lease, parts.publisher, settings.ingest_stream, parts.telemetry)

@@ -18,6 +18,7 @@ from .errors import BadSetting
 from .types import Kind
 
 DASHBOARD_STREAM = "dashboard_updates"
+BROKER_CHANNEL = "dashboard_rt"  # of Redis and of PostgreSQL
 MAX_WORKERS = 256
 RESERVED_FILES = 200  # listeners, database, log files, outgoing connections; the rest is for clients
 
@@ -416,7 +417,13 @@ class Settings:
                 f"MAX_CLIENTS_PER_ADDRESS ({self.max_clients_per_address}) must not be above "
                 f"MAX_CLIENTS ({self.max_clients})."
             )
+        self._check_ingest()
 
+    def _check_ingest(self) -> None:
+        if self.ingest_channel == BROKER_CHANNEL:
+            raise BadSetting(
+                f"INGEST_CHANNEL must not be {BROKER_CHANNEL}: that is the channel of the broker."
+            )
         if self.ingest_channel and not self.redis_url:
             raise BadSetting("INGEST_CHANNEL needs the Redis server that it is on: set REDIS_URL.")
         if self.ingest_channel and self.ingest_stream not in self.streams:

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from broadcaster import Broadcast, Event
 
+from ..settings import BROKER_CHANNEL
 from ..telemetry import Telemetry
 from ..types import Notification
 from .backend import Gap, Lost, ReconnectingBackend
@@ -21,7 +22,7 @@ from .base import Broker, OnGap, OnNotification
 from .memory import MemoryBroker
 from .messages import MessageLimits, Unreadable, decode, encode, head_line
 
-CHANNEL = "dashboard_rt"
+CHANNEL = BROKER_CHANNEL
 MAX_QUEUED_BYTES = 8 * 1024 * 1024  # of what waits to be sent
 MAX_MESSAGES = 20  # of one round trip
 MAX_BODIES = 64  # of one message
