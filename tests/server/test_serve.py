@@ -11,13 +11,16 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+from starlette.applications import Starlette
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 
+from dashboard_rt.errors import LogUnavailable
 from dashboard_rt.server import serve
 from dashboard_rt.settings import Settings
 from tests.patience import HANG_LIMIT
@@ -81,6 +84,24 @@ def test_what_it_accepts_inherits_the_user_timeout(monkeypatch: pytest.MonkeyPat
     assert found == [23_000]
 
 
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """What the test does to the signals of this process is undone."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_start_that_failed_has_the_status_of_what_could_not_be_done() -> None:
+    def lifespan(app: Starlette) -> AbstractAsyncContextManager[None]:
+        raise LogUnavailable("The database is away.")
+
+    config = Config(Starlette(lifespan=lifespan), log_config=None, lifespan="on")
+    assert serve._serve_here(serve.QuietServer(config), []) == 1
+
+
 class FakeWorker:
     """A worker process as the supervisor sees it. Those that it starts itself serve."""
 
@@ -116,16 +137,13 @@ class Hung(FakeWorker):
 
 
 @pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[serve.Supervisor]:
+def supervisor(monkeypatch: pytest.MonkeyPatch, signals: None) -> serve.Supervisor:
     """One with two workers that serve, and no pause before one is started again."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(serve, "Worker", FakeWorker)
     monkeypatch.setattr(serve, "START_AGAIN_SECONDS", 0.0)
     made = serve.Supervisor(serve.uvicorn_config(Settings.read({"WEB_CONCURRENCY": "2"})), [])
     made.processes = [FakeWorker(), FakeWorker()]  # type: ignore[list-item]
-    yield made
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return made
 
 
 @pytest.mark.parametrize("exitcode", [-signal.SIGKILL, STARTUP_FAILURE])

@@ -120,7 +120,11 @@ def _serve_here(server: Server, listeners: list[socket.socket]) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    server.run(sockets=listeners)
+    try:
+        server.run(sockets=listeners)
+    except SystemExit:  # with the status by which uvicorn's supervisor knows a start that failed
+        if server.started:
+            raise
     return 0 if server.started else 1
 
 
