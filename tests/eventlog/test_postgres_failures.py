@@ -83,7 +83,10 @@ def test_what_somebody_has_to_change(error: Exception, words: str) -> None:
             "the connection was lost",
         ),
         (socket.gaierror(-2, "Name or service not known"), "cannot be resolved (Name or service not known)"),
-        (asyncpg.TooManyConnectionsError("sorry"), "each takes three): sorry"),
+        (
+            asyncpg.TooManyConnectionsError("sorry"),
+            "each takes three, or five with BROKER_URL=postgres): sorry",
+        ),
         (asyncpg.UniqueViolationError("twice"), "twice"),
         (EOFError(), "EOFError"),
         (asyncpg.UniqueViolationError("twice\nDETAIL:  more"), "twice"),

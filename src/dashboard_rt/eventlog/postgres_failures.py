@@ -42,7 +42,8 @@ TO_CHANGE = {
 }
 TO_WAIT = {
     "25006": "it is read-only: a standby, until it is promoted",
-    "53300": "it has no connection to spare: raise max_connections, or run fewer processes (each takes three)",
+    "53300": "it has no connection to spare: raise max_connections, or run fewer processes (each takes three, "
+    "or five with BROKER_URL=postgres)",
     "55P03": "another process has locked what this one needs",
     "57014": "a statement took too long",
 }
