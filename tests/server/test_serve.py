@@ -41,7 +41,7 @@ def test_uvicorn_gets_our_protocols_by_name() -> None:
 def said_at_the_start(caplog: pytest.LogCaptureFixture, **env: str) -> list[str]:
     caplog.clear()
     caplog.set_level(logging.INFO)
-    serve._log_what_was_asked(Settings.read(env))
+    serve._log_platform(Settings.read(env))
     return caplog.messages
 
 

@@ -52,7 +52,7 @@ def serve(settings: Settings) -> int:
     for listener in listeners:
         set_user_timeout(listener, user_timeout_ms(settings.send_timeout))
     announce(f"The dashboard is at {url(listeners[0])} (Ctrl-C stops it)", settings)
-    _log_what_was_asked(settings)
+    _log_platform(settings)
     config = uvicorn_config(settings)
     if settings.web_concurrency > 1:
         supervisor = Supervisor(config, sockets=listeners)
@@ -61,8 +61,8 @@ def serve(settings: Settings) -> int:
     return _serve_here(QuietServer(config), listeners)
 
 
-def _log_what_was_asked(settings: Settings) -> None:
-    """Say what a platform may have set behind somebody's back, and what does not fit it."""
+def _log_platform(settings: Settings) -> None:
+    """Log who set WEB_CONCURRENCY, which a platform does unasked, and a drain that is too long for a dyno."""
     if settings.web_concurrency > 1:
         by = settings.web_concurrency_set_by
         logger.info(
