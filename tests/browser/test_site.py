@@ -18,6 +18,9 @@ NARROW, WIDE = 360, 1280
 TOO_WIDE = """() => document.scrollingElement.scrollWidth <= document.scrollingElement.clientWidth ? []
   : [...document.querySelectorAll('article *')]
     .filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.outerHTML.slice(0, 90))"""
+# A row that fills more than half the screen: a column of it is too narrow for a word.
+TOO_TALL = """() => [...document.querySelectorAll('article tr')]
+  .filter((one) => one.offsetHeight > innerHeight / 2).map((one) => one.textContent.slice(0, 90))"""
 CONTRAST = """() => { const style = getComputedStyle(document.body);
   return [style.color, style.backgroundColor].map((text) => text.match(/[0-9.]+/g).slice(0, 3).map(Number)); }"""
 
@@ -74,6 +77,7 @@ def test_every_page_fits_on_a_phone(opened: Opened, documents: list[Document]) -
         if document.site:
             opened.open(document.site.replace(".md", ".html"))
             assert opened.page.evaluate(TOO_WIDE) == [], document.path
+            assert opened.page.evaluate(TOO_TALL) == [], document.path
 
 
 def test_the_search_works_without_a_server(opened: Opened) -> None:
