@@ -202,7 +202,7 @@ class App:
             pss, rss = dyno.memory()
             lines.append(
                 f"{dyno.name}: {dyno.state}, {len(dyno.processes())} processes,"
-                f" {pss:.0f} MB of {MEMORY_MB} (shared pages counted once; {rss:.0f} by each process)"
+                f" {pss:.0f} MB of {MEMORY_MB} ({rss:.0f} with shared pages counted in each process)"
             )
         return lines + [f"{name}: {word_for(service)}" for name, service in self.services.items()]
 
