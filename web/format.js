@@ -35,9 +35,9 @@ export function clock(at) {
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
 }
 
-/** A whole number with thin gaps between the thousands. */
+/** A whole number with commas between the thousands, as charts and buttons have it. */
 export function count(value) {
-  return String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  return String(value).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** An amount of data: 1 kB are 1000 bytes. */

@@ -1,4 +1,5 @@
 /** The buttons that make the server publish test updates, where the demo lets the page do so, and the answer to them. */
+import { count } from "./format.js";
 
 /**
  * @param {Iterable<HTMLButtonElement>} buttons each with the address to post to in `data-trigger`
@@ -28,5 +29,5 @@ async function post(address) {
 
 function describeAnswer({ ok, status, body }) {
   if (!ok) return typeof body.detail === "string" ? body.detail : `The server refused (${status}): nothing was published.`;
-  return body.count === 1 ? `Published ${body.position}.` : `Published ${body.count} updates, up to ${body.position}.`;
+  return body.count === 1 ? `Published ${body.position}.` : `Published ${count(body.count)} updates, up to ${body.position}.`;
 }

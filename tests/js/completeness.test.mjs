@@ -81,7 +81,7 @@ test("a gap without a loss of the connection counts from the last update", () =>
   completeness.update(false);
   time.pass(7000);
   completeness.verdict({ verdict: "gap", missed: 2000 });
-  assert.equal(completeness.loss, "2\u202f000 updates / 7 s missing");
+  assert.equal(completeness.loss, "2,000 updates / 7 s missing");
 });
 
 test("silence counts from when it began, but not from before the last update", () => {

@@ -24,7 +24,7 @@ test("durations in whole units", () => {
 });
 
 test("lags have three digits; below zero there is none", () => {
-  assert.deepEqual([0, 1.26, 99.94, 99.96, 1234.5].map(lag), ["0.0", "1.3", "99.9", "100", "1\u202f235"]);
+  assert.deepEqual([0, 1.26, 99.94, 99.96, 1234.5].map(lag), ["0.0", "1.3", "99.9", "100", "1,235"]);
   assert.equal(lag(-0.4), "0.0");
   assert.equal(lag(NaN), UNKNOWN);
 });
@@ -35,7 +35,7 @@ test("moments become the local time of day", () => {
 });
 
 test("counts and amounts", () => {
-  assert.deepEqual([count(7), count(1234), count(1234567)], ["7", "1\u202f234", "1\u202f234\u202f567"]);
+  assert.deepEqual([count(7), count(1234), count(1234567)], ["7", "1,234", "1,234,567"]);
   assert.deepEqual([0, 999, 1000, 48_200, 999_950, 7_250_000, 5e12].map(bytes), ["0 B", "999 B", "1.0 kB", "48.2 kB", "1000 kB", "7.3 MB", "5000 GB"]);
 });
 
