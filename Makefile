@@ -16,7 +16,7 @@ test: .venv/dev  ## the unit tests and one pass with real servers, clients and b
 test-slow: .venv/dev  ## the rest: fuzzing, durability, the second instrument, plain ASGI, whole measurements
 	@scripts/setup-services
 	@scripts/setup-node
-	$(PY) -m pytest -n 3 --dist worksteal -m "slow and not alone and not nightly"
+	$(PY) -m pytest -n 4 --dist worksteal -m "slow and not alone and not nightly"
 	$(PY) -m pytest -m "slow and alone"
 
 test-nightly: .venv/dev  ## what takes longest: an hour of updates, watchdogs at their real pace
