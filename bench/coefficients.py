@@ -20,9 +20,11 @@ from bench.statistics import stats
 TRANSPORTS = {"sse": "SSE", "cable": "cable"}
 
 # The quoted runs, and others of the same thing: of the same machine with older code, and of another machine.
-QUOTED, OTHERS = "second-machine", ("headline", "headline-again")
+QUOTED, EARLIER, OTHERS = "second-machine", "second-machine-earlier", ("headline", "headline-again")
 TWO, ONE = "app-redis-postgres", "app-redis-postgres-one"
-PROCESSES, PUBLISH = "processes/processes.json", "processes/publish-shared.json"
+# Over Redis and PostgreSQL: the quoted run, and one with older code.
+SHARED = ("processes", "processes-earlier")
+PROCESSES = f"{SHARED[0]}/processes.json"
 
 # What no result tells, because it is no update: as docs/protocol.md has it, with the default settings.
 POSITION = "k3f9a2b1-1042"
@@ -95,8 +97,8 @@ def of_row(file: str, row: str, *figures: str) -> Reading:
 
 
 def of_rows(name: str, row: str, *figures: str) -> list[Reading]:
-    """Of a measurement that was made three times."""
-    return [of_row(f"{folder}/{name}.json", row, *figures) for folder in (QUOTED, *OTHERS)]
+    """Of a measurement that was made four times."""
+    return [of_row(f"{folder}/{name}.json", row, *figures) for folder in (QUOTED, EARLIER, *OTHERS)]
 
 
 def _interval(values: Sequence[float]) -> Measured:
@@ -115,15 +117,16 @@ def _base(transport: str) -> Reading:
     return Reading(Measured(stats.mean(values), *stats.bounds(values)), PROCESSES, f"{row}: memory at 0")
 
 
-def _relay(transport: str) -> Reading:
+def _relay(folder: str, transport: str) -> Reading:
     """CPU of one process more for each update: two processes against one with the same clients, pair by pair."""
-    made = read(PROCESSES)
+    file = f"{folder}/processes.json"
+    made = read(file)
     one, two = (
         {run.pair: run.figures["us_per_delivery"] for run in made.of(f"{name} {transport}") if run.valid}
         for name in (ONE, TWO)
     )
     more = [(two[pair] - one[pair]) * made.plan["clients"] for pair in sorted(one.keys() & two.keys())]
-    return Reading(_interval(more), PROCESSES, f"{TWO} {transport} less {ONE} {transport}: us_per_delivery")
+    return Reading(_interval(more), file, f"{TWO} {transport} less {ONE} {transport}: us_per_delivery")
 
 
 def _pause(folder: str, transport: str) -> Reading:
@@ -254,7 +257,7 @@ def _of_transport(key: str, name: str) -> Iterator[Coefficient]:
 def load() -> tuple[Coefficient, ...]:
     """All coefficients. Raises Environment for a result that is not there, or lacks what is looked for."""
     publish = [
-        of_row(PUBLISH, f"{ONE} sse", "us_per_publish"),
+        *(of_row(f"{folder}/publish-shared.json", f"{ONE} sse", "us_per_publish") for folder in SHARED),
         *(of_row(f"{folder}/publish.json", "app sse", "us_per_publish") for folder in OTHERS),
     ]
     return (
@@ -266,7 +269,7 @@ def load() -> tuple[Coefficient, ...]:
             "relay",
             "CPU of each further process for an update",
             "\N{MICRO SIGN}s",
-            [_relay(key) for key in TRANSPORTS],
+            [_relay(folder, key) for folder in SHARED for key in TRANSPORTS],
         ),
         *(one for key, name in TRANSPORTS.items() for one in _of_transport(key, name)),
         Coefficient("core-share", "share of a core up to which latency was good", "of 1", [_core_share()]),

@@ -93,39 +93,75 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "machine": "AMD EPYC, 2 cores"
   },
   {
-   "file": "processes/processes.json",
+   "file": "processes-earlier/processes.json",
    "date": "2026-11-29",
    "commit": "3ee6aa2",
+   "machine": "Intel(R) Xeon(R) Processor, 2 cores"
+  },
+  {
+   "file": "processes-earlier/publish-shared.json",
+   "date": "2026-11-29",
+   "commit": "3ee6aa2",
+   "machine": "Intel(R) Xeon(R) Processor, 2 cores"
+  },
+  {
+   "file": "processes/processes.json",
+   "date": "2026-11-30",
+   "commit": "2903163",
    "machine": "Intel(R) Xeon(R) Processor, 2 cores"
   },
   {
    "file": "processes/publish-shared.json",
-   "date": "2026-11-29",
-   "commit": "3ee6aa2",
+   "date": "2026-11-30",
+   "commit": "2903163",
+   "machine": "Intel(R) Xeon(R) Processor, 2 cores"
+  },
+  {
+   "file": "second-machine-earlier/fanout.json",
+   "date": "2026-11-28",
+   "commit": "68c2b21",
+   "machine": "Intel(R) Xeon(R) Processor, 2 cores"
+  },
+  {
+   "file": "second-machine-earlier/idle.json",
+   "date": "2026-11-28",
+   "commit": "68c2b21",
+   "machine": "Intel(R) Xeon(R) Processor, 2 cores"
+  },
+  {
+   "file": "second-machine-earlier/large.json",
+   "date": "2026-11-28",
+   "commit": "68c2b21",
+   "machine": "Intel(R) Xeon(R) Processor, 2 cores"
+  },
+  {
+   "file": "second-machine-earlier/storm.json",
+   "date": "2026-11-28",
+   "commit": "68c2b21",
    "machine": "Intel(R) Xeon(R) Processor, 2 cores"
   },
   {
    "file": "second-machine/fanout.json",
-   "date": "2026-11-28",
-   "commit": "68c2b21",
+   "date": "2026-11-30",
+   "commit": "2903163",
    "machine": "Intel(R) Xeon(R) Processor, 2 cores"
   },
   {
    "file": "second-machine/idle.json",
-   "date": "2026-11-28",
-   "commit": "68c2b21",
+   "date": "2026-11-30",
+   "commit": "2903163",
    "machine": "Intel(R) Xeon(R) Processor, 2 cores"
   },
   {
    "file": "second-machine/large.json",
-   "date": "2026-11-28",
-   "commit": "68c2b21",
+   "date": "2026-11-30",
+   "commit": "2903163",
    "machine": "Intel(R) Xeon(R) Processor, 2 cores"
   },
   {
    "file": "second-machine/storm.json",
-   "date": "2026-11-28",
-   "commit": "68c2b21",
+   "date": "2026-11-30",
+   "commit": "2903163",
    "machine": "Intel(R) Xeon(R) Processor, 2 cores"
   }
  ],
@@ -133,9 +169,9 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "base": {
    "says": "memory of a process of two that serves nobody",
    "unit": "KiB",
-   "value": 87850.0,
-   "low": 87810.0,
-   "high": 87970.0,
+   "value": 88440.0,
+   "low": 88390.0,
+   "high": 88510.0,
    "from": [
     {
      "file": "processes/processes.json",
@@ -150,12 +186,16 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "publish": {
    "says": "CPU of a publish to nobody",
    "unit": "µs",
-   "value": 2237.0,
+   "value": 1716.0,
    "low": 685.9,
    "high": 2416.0,
    "from": [
     {
      "file": "processes/publish-shared.json",
+     "of": "app-redis-postgres-one sse: us_per_publish"
+    },
+    {
+     "file": "processes-earlier/publish-shared.json",
      "of": "app-redis-postgres-one sse: us_per_publish"
     },
     {
@@ -171,7 +211,7 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "relay": {
    "says": "CPU of each further process for an update",
    "unit": "µs",
-   "value": 1172.0,
+   "value": 943.1,
    "low": 0.0,
    "high": 2730.0,
    "from": [
@@ -182,18 +222,30 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
     {
      "file": "processes/processes.json",
      "of": "app-redis-postgres cable less app-redis-postgres-one cable: us_per_delivery"
+    },
+    {
+     "file": "processes-earlier/processes.json",
+     "of": "app-redis-postgres sse less app-redis-postgres-one sse: us_per_delivery"
+    },
+    {
+     "file": "processes-earlier/processes.json",
+     "of": "app-redis-postgres cable less app-redis-postgres-one cable: us_per_delivery"
     }
    ]
   },
   "memory-sse": {
    "says": "SSE: memory of a connection",
    "unit": "KiB",
-   "value": 1.507,
+   "value": 1.462,
    "low": 1.068,
    "high": 2.032,
    "from": [
     {
      "file": "second-machine/idle.json",
+     "of": "app sse: kb_per_connection"
+    },
+    {
+     "file": "second-machine-earlier/idle.json",
      "of": "app sse: kb_per_connection"
     },
     {
@@ -209,12 +261,16 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "kernel-sse": {
    "says": "SSE: memory of the kernel for a connection, counted at the high end",
    "unit": "KiB",
-   "value": 4.322,
+   "value": 4.05,
    "low": 3.546,
    "high": 5.256,
    "from": [
     {
      "file": "second-machine/idle.json",
+     "of": "app sse: kernel_kb_per_connection"
+    },
+    {
+     "file": "second-machine-earlier/idle.json",
      "of": "app sse: kernel_kb_per_connection"
     },
     {
@@ -230,12 +286,16 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "idle-sse": {
    "says": "SSE: CPU of a connection's pings or heartbeats",
    "unit": "µs/s",
-   "value": 1.473,
+   "value": 1.302,
    "low": 0.4691,
    "high": 4.586,
    "from": [
     {
      "file": "second-machine/idle.json",
+     "of": "app sse: idle_us_per_connection_second"
+    },
+    {
+     "file": "second-machine-earlier/idle.json",
      "of": "app sse: idle_us_per_connection_second"
     },
     {
@@ -251,12 +311,16 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "connect-sse": {
    "says": "SSE: CPU to take a client in",
    "unit": "µs",
-   "value": 106.9,
-   "low": 89.88,
-   "high": 144.1,
+   "value": 114.3,
+   "low": 80.82,
+   "high": 153.0,
    "from": [
     {
      "file": "second-machine/storm.json",
+     "of": "app sse: us_per_connect"
+    },
+    {
+     "file": "second-machine-earlier/storm.json",
      "of": "app sse: us_per_connect"
     },
     {
@@ -291,14 +355,18 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "write-1000-sse": {
    "says": "SSE: CPU of a delivery, 1,000 clients, 20 updates a second",
    "unit": "µs",
-   "value": 8.688,
-   "low": 7.667,
+   "value": 8.292,
+   "low": 5.485,
    "high": 11.67,
    "clients": 1000,
    "rate": 20.0,
    "from": [
     {
      "file": "second-machine/fanout.json",
+     "of": "app sse: us_per_write"
+    },
+    {
+     "file": "second-machine-earlier/fanout.json",
      "of": "app sse: us_per_write"
     },
     {
@@ -318,7 +386,7 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "write-16000-sse": {
    "says": "SSE: CPU of a delivery, 16,000 clients, 1.25 updates a second",
    "unit": "µs",
-   "value": 7.906,
+   "value": 7.749,
    "low": 5.975,
    "high": 14.37,
    "clients": 16000,
@@ -326,6 +394,10 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
    "from": [
     {
      "file": "second-machine/large.json",
+     "of": "app sse: us_per_write"
+    },
+    {
+     "file": "second-machine-earlier/large.json",
      "of": "app sse: us_per_write"
     },
     {
@@ -371,9 +443,9 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "write-bytes-sse": {
    "says": "SSE: bytes around a write",
    "unit": "bytes",
-   "value": 5.991,
-   "low": 5.991,
-   "high": 5.991,
+   "value": 6.016,
+   "low": 6.016,
+   "high": 6.016,
    "from": [
     {
      "file": "headline/burst.json",
@@ -384,12 +456,16 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "memory-cable": {
    "says": "cable: memory of a connection",
    "unit": "KiB",
-   "value": 3.036,
+   "value": 3.003,
    "low": 2.607,
    "high": 3.629,
    "from": [
     {
      "file": "second-machine/idle.json",
+     "of": "app cable: kb_per_connection"
+    },
+    {
+     "file": "second-machine-earlier/idle.json",
      "of": "app cable: kb_per_connection"
     },
     {
@@ -405,12 +481,16 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "kernel-cable": {
    "says": "cable: memory of the kernel for a connection, counted at the high end",
    "unit": "KiB",
-   "value": 4.494,
+   "value": 3.994,
    "low": 2.888,
    "high": 6.985,
    "from": [
     {
      "file": "second-machine/idle.json",
+     "of": "app cable: kernel_kb_per_connection"
+    },
+    {
+     "file": "second-machine-earlier/idle.json",
      "of": "app cable: kernel_kb_per_connection"
     },
     {
@@ -426,12 +506,16 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "idle-cable": {
    "says": "cable: CPU of a connection's pings or heartbeats",
    "unit": "µs/s",
-   "value": 4.334,
+   "value": 4.234,
    "low": 2.016,
    "high": 11.47,
    "from": [
     {
      "file": "second-machine/idle.json",
+     "of": "app cable: idle_us_per_connection_second"
+    },
+    {
+     "file": "second-machine-earlier/idle.json",
      "of": "app cable: idle_us_per_connection_second"
     },
     {
@@ -447,12 +531,16 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "connect-cable": {
    "says": "cable: CPU to take a client in",
    "unit": "µs",
-   "value": 255.3,
-   "low": 218.0,
+   "value": 189.8,
+   "low": 133.2,
    "high": 295.4,
    "from": [
     {
      "file": "second-machine/storm.json",
+     "of": "app cable: us_per_connect"
+    },
+    {
+     "file": "second-machine-earlier/storm.json",
      "of": "app cable: us_per_connect"
     },
     {
@@ -487,14 +575,18 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "write-1000-cable": {
    "says": "cable: CPU of a delivery, 1,000 clients, 20 updates a second",
    "unit": "µs",
-   "value": 8.536,
-   "low": 6.92,
+   "value": 8.162,
+   "low": 5.793,
    "high": 11.92,
    "clients": 1000,
    "rate": 20.0,
    "from": [
     {
      "file": "second-machine/fanout.json",
+     "of": "app cable: us_per_write"
+    },
+    {
+     "file": "second-machine-earlier/fanout.json",
      "of": "app cable: us_per_write"
     },
     {
@@ -514,14 +606,18 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "write-16000-cable": {
    "says": "cable: CPU of a delivery, 16,000 clients, 1.25 updates a second",
    "unit": "µs",
-   "value": 8.373,
-   "low": 7.192,
+   "value": 7.623,
+   "low": 6.717,
    "high": 15.02,
    "clients": 16000,
    "rate": 1.25,
    "from": [
     {
      "file": "second-machine/large.json",
+     "of": "app cable: us_per_write"
+    },
+    {
+     "file": "second-machine-earlier/large.json",
      "of": "app cable: us_per_write"
     },
     {
@@ -554,9 +650,9 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "update-bytes-cable": {
    "says": "cable: bytes around an update",
    "unit": "bytes",
-   "value": 94.05,
-   "low": 94.05,
-   "high": 94.05,
+   "value": 94.06,
+   "low": 94.06,
+   "high": 94.06,
    "from": [
     {
      "file": "second-machine/fanout.json",
@@ -567,9 +663,9 @@ globalThis.calculator = { ...globalThis.calculator, coefficients: {
   "write-bytes-cable": {
    "says": "cable: bytes around a write",
    "unit": "bytes",
-   "value": 0.0,
-   "low": 0.0,
-   "high": 0.0,
+   "value": 0.006296,
+   "low": 0.006296,
+   "high": 0.006296,
    "from": [
     {
      "file": "headline/burst.json",

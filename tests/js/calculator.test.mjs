@@ -214,7 +214,9 @@ test("what differs is told: CPU by its ranges, memory by the connections', price
 });
 
 test("prices whose ranges meet are not told apart, of whichever plan the range is", () => {
-  const { clients, sse, cable, apart } = difference.costsPart(coefficients, plans, { ...LOAD, rate: 50 }, ASSUMED);
+  const vague = (value) => ({ value, low: 1, high: 2000 });
+  const made = handmade({ "memory-sse": vague(2), "memory-cable": vague(1024) });
+  const { clients, sse, cable, apart } = difference.costsPart(made, plans, LOAD, ASSUMED);
   assert.ok(sse < cable && !apart, JSON.stringify({ clients, sse, cable, apart }));
   const price = (usd, low, high) => ({ value: usd && { usd }, low: low && { usd: low }, high: high && { usd: high } });
   assert.deepEqual(fit.prices([price(15, 15), price(33, 33, 103)]), { low: 15, high: 103 });
